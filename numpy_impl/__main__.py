@@ -6,6 +6,7 @@ from numpy_impl import Parameters, forward, train, xor
 
 
 def main() -> None:
+    """Run it for both seeds and print both columns."""
     print(f"XOR with a 2-2-1 network: {xor.STEPS} full-batch steps, learning rate {xor.LEARNING_RATE}, summed loss.")
     for printed in xor.PRINTED:
         start = Parameters.from_seed(printed.seed)
@@ -22,11 +23,14 @@ def main() -> None:
         for row, ((x1, x2), (target,)) in enumerate(zip(xor.INPUTS, xor.TARGETS, strict=True)):
             place = printed.rows.index(row)
             print(
-                f"  ({x1:.0f}, {x2:.0f})  {target:>4.0f}    {before[row]:.8f}        {printed.predictions_before[row]:.8f}"
+                f"  ({x1:.0f}, {x2:.0f})  {target:>4.0f}"
+                f"    {before[row]:.8f}        {printed.predictions_before[row]:.8f}"
                 f"  {after[row]:.8f}        {printed.predictions_after[place]:.8f}  in its row {place + 1}"
             )
 
-    print("\nThe article prints its final predictions in another row order than its inputs, a different one for each seed.")
+    print(
+        "\nThe article prints its final predictions in another row order than its inputs, not the same for both seeds."
+    )
     print("In the order of the inputs both runs give 0 1 1 0: the failure it sees in seed 220118 is none.")
 
 

@@ -58,7 +58,7 @@ def forward(inputs: Array, W1: Array, B1: Array, W2: Array, B2: Array) -> Stages
     """G1 = W1 inputsᵀ + B1, S1 = σ(G1), G2 = W2 S1 + B2, S2 = σ(G2), with σ(x) = 1 / (1 + exp(-x)).
 
     inputs is (batch, in), the weights are as in `Parameters`; each float32 or float64, promoted as NumPy does.
-    Raises TypeError for another dtype, ValueError for a shape that does not fit, NaN or infinity; both name the argument.
+    Raises TypeError for another dtype, ValueError for a shape that does not fit, NaN or infinity, naming the argument.
 
     >>> forward(np.zeros((3, 2)), *Parameters.from_seed(220132)).S2.T
     array([[0.20601854],
@@ -91,8 +91,8 @@ def loss_and_grads(
     Where a sigmoid saturates this is what torch computes: each logarithm is at least -100, and ∂L/∂S2 divides by
     max(S2(1-S2), 1e-12), that constant being a float32 (ATen, aten/src/ATen/native/Loss.cpp).
 
-    Raises TypeError for another dtype, ValueError for a shape that does not fit, an empty batch, NaN, infinity, a target
-    outside [0, 1] or an unknown reduction, all naming the argument, and OverflowError when finite arguments are so large
+    Raises TypeError for another dtype; ValueError for a shape that does not fit, an empty batch, NaN, infinity, a
+    target outside [0, 1] or an unknown reduction, naming the argument; OverflowError when finite arguments are so large
     that the loss is NaN.
 
     >>> inputs, targets = np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[0.0], [1.0]])

@@ -55,4 +55,5 @@ def train(
     losses = []
     for loss, parameters in descend(inputs, targets, start, learning_rate, steps, reduction):
         losses.append(loss)
-    return parameters, np.array(losses)
+        trained = parameters
+    return trained, np.array(losses)

@@ -26,7 +26,8 @@ def is_well_formed(inputs: Any, targets: Any, W1: Any, B1: Any, W2: Any, B2: Any
     """
     return bool(
         type(inputs) is type(targets) is type(W1) is type(B1) is type(W2) is type(B2) is np.ndarray
-        and {inputs.dtype.char, targets.dtype.char, W1.dtype.char, B1.dtype.char, W2.dtype.char, B2.dtype.char} <= FLOATS
+        and {inputs.dtype.char, targets.dtype.char, W1.dtype.char, B1.dtype.char, W2.dtype.char, B2.dtype.char}
+        <= FLOATS
         and inputs.ndim == W2.ndim == 2
         and inputs.size > 0 < W2.size
         and W1.shape == (W2.shape[1], inputs.shape[1])

@@ -1,0 +1,97 @@
+"""The loss and all four gradients of the hand-written network match autograd."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from numpy_impl import loss_and_grads
+from torch_ref.cases import Case, Shapes, draw
+from torch_ref.comparison import compare
+from torch_ref.reference import mlp
+
+SHAPES = Shapes(batch=(1, 32), inputs=(1, 6), hidden=(1, 9), outputs=(1, 4))
+TENSORS = "loss", "W1", "B1", "W2", "B2"
+
+
+def assert_matches(case, reduction, tensors=TENSORS):
+    comparison = compare(partial(loss_and_grads, reduction=reduction), case, mlp(reduction))
+    assert comparison.breach is None, str(comparison)
+    assert all(comparison.tensors[tensor].passed for tensor in tensors), str(comparison)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("kind", ["ordinary", "saturated"])
+@pytest.mark.parametrize("tensor", TENSORS)
+def test_matches_autograd(tensor, kind, dtype, reduction):
+    saturated = kind == "saturated"
+
+    @given(case=SHAPES.strategy(dtype, saturated=saturated))
+    def matches(case):
+        assert_matches(case, reduction, [tensor])
+
+    for sizes in SHAPES.explicit():
+        matches = example(draw(*sizes, seed=0, dtype=dtype, saturated=saturated))(matches)
+    matches()
+
+
+@st.composite
+def adversarial(draw, dtype):
+    """Arrays whose every element Hypothesis chooses: up to ±1e3, zeros of both signs, subnormals."""
+    batch, width, hidden, out = (draw(st.integers(1, 4)) for _ in range(4))
+    bits = np.dtype(dtype).itemsize * 8
+    values = st.floats(-1e3, 1e3, width=bits)
+    probabilities = st.sampled_from([0.0, 1.0]) | st.floats(0, 1, width=bits)
+
+    def array(shape, elements=values):
+        return draw(arrays(dtype, shape, elements=elements, fill=st.nothing()))
+
+    shapes = {"W1": (hidden, width), "B1": (hidden, 1), "W2": (out, hidden), "B2": (out, 1)}
+    return Case(
+        seed=0,
+        sizes={"batch": batch, "in": width, "hidden": hidden, "out": out},
+        inputs=array((batch, width)),
+        targets=array((batch, out), probabilities),
+        parameters={name: array(shape) for name, shape in shapes.items()},
+    )
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_matches_autograd_on_adversarial_values(dtype, reduction):
+    @given(case=adversarial(dtype))
+    def matches(case):
+        assert_matches(case, reduction)
+
+    matches()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@given(
+    g1=st.floats(-1e3, 1e3, width=32), g2=st.floats(-1e3, 1e3, width=32), target=st.sampled_from([0.0, 0.25, 1.0])
+)
+@example(g1=0.0, g2=-60.0, target=0.0)  # float32: S2² · 1e12 is subnormal
+@example(g1=0.0, g2=-380.0, target=0.0)  # float64: likewise
+@example(g1=-88.5, g2=0.0, target=1.0)  # float32: S1 is subnormal
+@example(g1=-709.5, g2=0.0, target=1.0)  # float64: likewise
+@example(g1=0.0, g2=-27.631021, target=0.0)  # S2 (1 - S2) crosses the 1e-12 that torch divides by at least
+@example(g1=37.0, g2=37.0, target=0.0)  # both sigmoids round to 1
+def test_matches_autograd_wherever_a_sigmoid_saturates(dtype, g1, g2, target):
+    """One sample, with both pre-activations put anywhere."""
+    one, zero = np.ones((1, 1), dtype), np.zeros((1, 1), dtype)
+    case = Case(
+        seed=0,
+        sizes={"batch": 1, "in": 1, "hidden": 1, "out": 1},
+        inputs=one,
+        targets=one * dtype_value(dtype, target),
+        parameters={"W1": zero, "B1": one * dtype_value(dtype, g1), "W2": zero + 1, "B2": one * dtype_value(dtype, g2)},
+    )
+    assert_matches(case, "mean")
+
+
+def dtype_value(dtype, value):
+    return np.dtype(dtype).type(value)

@@ -1,0 +1,123 @@
+"""What one case is - a batch, its targets and a set of weights - and the Hypothesis strategy that draws it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import strategies as st
+
+from numpy_impl import Parameters, forward
+
+Array: TypeAlias = npt.NDArray[Any]
+Range: TypeAlias = tuple[int, int]
+
+# Of |G2|, the output layer's pre-activation. Up to ORDINARY no logarithm is clamped and no S2 rounds to 1 in either
+# dtype, so any correct formula must match. Beyond SATURATED torch's own loss leaves the true function.
+ORDINARY = 12.0
+SATURATED = {"float32": 17.0, "float64": 28.0}
+SCALES = 0.1, 40.0  # of the weights
+LARGEST = 30.0  # the largest |G2| of a saturated case, in units of SATURATED
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """Everything a candidate is given, and where it came from.
+
+    inputs and targets have the batch in their first dimension; parameters go by name, in the order a candidate takes
+    them. All are C-contiguous; the floating-point ones are of one dtype.
+    """
+
+    seed: int
+    sizes: dict[str, int]
+    inputs: Array
+    targets: Array
+    parameters: dict[str, Array]
+    saturated: bool = False
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of every parameter."""
+        return next(iter(self.parameters.values())).dtype
+
+    def __str__(self) -> str:
+        sizes = " ".join(f"{name}={size}" for name, size in self.sizes.items())
+        return f"[seed={self.seed} {sizes} {self.dtype}{' saturated' if self.saturated else ''}]"
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """The smallest and largest batch and widths to draw, both included."""
+
+    batch: Range = (1, 64)
+    inputs: Range = (1, 5)
+    hidden: Range = (1, 8)
+    outputs: Range = (1, 1)
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in vars(self).items():
+            if not 1 <= low <= high:
+                raise ValueError(f"{name}: from {low} to {high}, expected 1 or more, and no more than the second")
+
+    def explicit(self) -> Iterator[tuple[int, int, int, int]]:
+        """The shapes that hide most bugs, or show them: (batch, in, hidden, out), brought within the ranges.
+
+        All different and larger than 1, twice; the XOR batch; batch 1; the largest batch.
+        """
+        ranges = self.batch, self.inputs, self.hidden, self.outputs
+        for sizes in (7, 3, 5, 2), (5, 4, 2, 3), (4, 2, 2, 1), (1, 3, 4, 2), (self.batch[1], 3, 5, 2):
+            yield tuple(min(max(size, low), high) for size, (low, high) in zip(sizes, ranges, strict=True))  # type: ignore[misc]  # mypy does not count a generator's items
+
+    def strategy(self, dtype: str, *, saturated: bool = False) -> st.SearchStrategy["Case"]:
+        """Cases within the ranges. Hypothesis draws sizes and a seed, and shrinks them; NumPy draws the arrays."""
+        return st.builds(
+            draw,
+            st.integers(*self.batch),
+            st.integers(*self.inputs),
+            st.integers(*self.hidden),
+            st.integers(*self.outputs),
+            seed=st.integers(0, 2**32 - 1),
+            dtype=st.just(dtype),
+            saturated=st.just(saturated),
+        )
+
+
+def draw(
+    batch: int, inputs: int, hidden: int, outputs: int, *, seed: int, dtype: str = "float64", saturated: bool = False
+) -> Case:
+    """The case of these sizes that `seed` stands for: always the same one.
+
+    Ordinary: |G2| <= 12 for every sample, by scaling W2 and B2 down. Saturated: at least one |G2| beyond 17 (float32) or
+    28 (float64), by scaling them up, and the hidden units are driven hard too. Targets are 0 or 1 in half of the seeds
+    and anything between in the others.
+    """
+    rng = np.random.default_rng(seed)
+    first, second = (_log_uniform(rng, *SCALES) for _ in range(2))
+    if saturated:
+        first = max(first, SCALES[1] / 4)
+    W1, B1, W2, B2 = Parameters.from_generator(rng, inputs, hidden, outputs)
+    x = rng.standard_normal((batch, inputs)).astype(dtype)
+    t = rng.random((batch, outputs)) if rng.random() < 0.5 else rng.integers(0, 2, (batch, outputs))
+    W1, B1 = (first * W1).astype(dtype), (first * B1).astype(dtype)
+    W2, B2 = second * W2, second * B2
+
+    largest = np.abs(forward(x.astype(float), W1.astype(float), B1.astype(float), W2, B2).G2).max()
+    if saturated:
+        limit = SATURATED[dtype]
+        wanted = _log_uniform(rng, 1.05 * limit, LARGEST * limit)
+    else:
+        wanted = min(largest, 0.99 * ORDINARY)
+    W2, B2 = W2 * wanted / largest, B2 * wanted / largest
+    return Case(
+        seed=seed,
+        sizes={"batch": batch, "in": inputs, "hidden": hidden, "out": outputs},
+        inputs=x,
+        targets=t.astype(dtype),
+        parameters={"W1": W1, "B1": B1, "W2": W2.astype(dtype), "B2": B2.astype(dtype)},
+        saturated=saturated,
+    )
+
+
+def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))

@@ -1,0 +1,78 @@
+"""How much of a difference is rounding: the noise of autograd's own result, measured by Monte Carlo arithmetic.
+
+The result is computed again with every operation rounding differently; how far it moves is what rounding can do to
+it (Parker, "Monte Carlo arithmetic", 1997; Denis et al., "Verificarlo", 2016). No tolerance is chosen by anyone.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+
+from torch_ref.cases import Array
+
+Tensors: TypeAlias = dict[str, Array]  # by name
+
+REPLAYS = 8
+MARGIN = 8
+
+
+class DifferentRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    """While entered, every floating-point tensor that enters an operator, forward or backward, is perturbed.
+
+    Each element is multiplied by 1 or 1 - 2u, with u the unit roundoff (2⁻⁵³, 2⁻²⁴), by a fair coin: toward zero, so
+    that a probability stays in [0, 1]. Views and in-place operators are left alone.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # likewise
+        self.coin = torch.Generator(device="cpu").manual_seed(seed)
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled here, and asking dynamo to stay away would import it: a second or more."""
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.is_view or func._schema.is_mutable:  # noqa: SLF001  # the only place that says so
+            return func(*args, **(kwargs or {}))
+        args, kwargs = tree_map_only(torch.Tensor, self._perturb, (args, kwargs or {}))
+        return func(*args, **kwargs)
+
+    def _perturb(self, tensor: torch.Tensor) -> torch.Tensor:
+        if not tensor.is_floating_point():
+            return tensor
+        heads = torch.randint(2, tensor.shape, generator=self.coin, dtype=tensor.dtype)
+        return tensor * (1 - heads * torch.finfo(tensor.dtype).eps)  # eps is 2u
+
+
+def noise(evaluate: Callable[[], Tensors], plain: Tensors) -> dict[str, float]:
+    """Of each tensor, the largest |replay - plain| of any element over 8 replays. plain is what `evaluate` gave."""
+    largest = dict.fromkeys(plain, 0.0)
+    for seed in range(REPLAYS):
+        with DifferentRounding(seed):
+            replay = evaluate()
+        for name, array in plain.items():
+            largest[name] = max(largest[name], float(np.abs(replay[name] - array).max()))
+    return largest
+
+
+def allowed(dtype: np.dtype[Any], largest: float, noise: float = 0.0) -> float:
+    """How far two correct computations of a tensor may lie apart: 8 (noise + u max|g| + the smallest normal number).
+
+    largest is max|g|. Operators that round inside themselves make u max|g| necessary. Below the smallest normal number
+    (2.2e-308, 1.2e-38) rounding errors are absolute, and unlike in the rest of the range no replay shows them.
+
+    >>> f"{allowed(np.dtype('float64'), largest=1.0):.3g}"
+    '8.88e-16'
+    """
+    limits = np.finfo(dtype)
+    return MARGIN * (noise + unit_roundoff(dtype) * largest + float(limits.smallest_normal))
+
+
+def unit_roundoff(dtype: np.dtype[Any]) -> float:
+    """u, the largest relative error of one rounding: 2⁻⁵³ for float64, 2⁻²⁴ for float32."""
+    return float(np.finfo(dtype).eps) / 2

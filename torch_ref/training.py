@@ -1,0 +1,62 @@
+"""The training run of `numpy_impl.training` in torch, and the two in lockstep."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from numpy_impl import Parameters, training
+from numpy_impl.mlp import Reduction
+from numpy_impl.validation import Array
+from torch_ref.reference import mlp, twin
+from torch_ref.rounding import MARGIN, unit_roundoff
+
+
+def descend(
+    inputs: Array, targets: Array, start: Parameters, learning_rate: float, steps: int, reduction: Reduction = "mean"
+) -> Iterator[tuple[float, Parameters]]:
+    """As `numpy_impl.training.descend`, by autograd and torch.optim.SGD, for arrays of one dtype.
+
+    The parameters yielded are the memory that is trained: the next step changes them.
+    """
+    parameters = Parameters(*map(np.array, start))
+    model = twin(parameters)
+    loss_function = mlp(reduction).loss
+    optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate)
+    x, t = torch.from_numpy(inputs), torch.from_numpy(targets)
+    for _ in range(steps + 1):
+        optimizer.zero_grad()
+        loss = loss_function(model(x), t)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        yield loss.item(), parameters
+        optimizer.step()
+
+
+@dataclass(frozen=True)
+class Lockstep:
+    """The largest difference at any step of a run in NumPy and the same run in torch, and what rounding allows."""
+
+    steps: int
+    loss: float
+    parameters: float
+    allowed: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether both differences are within what is allowed."""
+        return self.loss <= self.allowed and self.parameters <= self.allowed  # both False for NaN
+
+
+def lockstep(
+    inputs: Array, targets: Array, start: Parameters, learning_rate: float, steps: int, reduction: Reduction = "mean"
+) -> Lockstep:
+    """Train in NumPy and in torch from the same start. Allowed is 8 u max|p| a step, p any parameter or loss seen."""
+    runs = (run(inputs, targets, start, learning_rate, steps, reduction) for run in (training.descend, descend))
+    losses, parameters, sizes = [], [], []
+    for (loss, arrays), (torch_loss, torch_arrays) in zip(*runs, strict=True):
+        losses.append(abs(loss - torch_loss))
+        parameters += [np.abs(p - q).max() for p, q in zip(arrays, torch_arrays, strict=True)]
+        sizes += [torch_loss, *(np.abs(q).max() for q in torch_arrays)]
+    allowed = (steps + 1) * MARGIN * unit_roundoff(start.W1.dtype) * np.max(sizes)
+    return Lockstep(steps, float(np.max(losses)), float(np.max(parameters)), float(allowed))
