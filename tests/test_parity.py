@@ -71,9 +71,7 @@ def test_matches_autograd_on_adversarial_values(dtype, reduction):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@given(
-    g1=st.floats(-1e3, 1e3, width=32), g2=st.floats(-1e3, 1e3, width=32), target=st.sampled_from([0.0, 0.25, 1.0])
-)
+@given(g1=st.floats(-1e3, 1e3, width=32), g2=st.floats(-1e3, 1e3, width=32), target=st.sampled_from([0.0, 0.25, 1.0]))
 @example(g1=0.0, g2=-60.0, target=0.0)  # float32: S2² · 1e12 is subnormal
 @example(g1=0.0, g2=-380.0, target=0.0)  # float64: likewise
 @example(g1=-88.5, g2=0.0, target=1.0)  # float32: S1 is subnormal

@@ -17,7 +17,8 @@ Range: TypeAlias = tuple[int, int]
 # dtype, so any correct formula must match. Beyond SATURATED torch's own loss leaves the true function.
 ORDINARY = 12.0
 SATURATED = {"float32": 17.0, "float64": 28.0}
-SCALES = 0.1, 40.0  # of the weights
+SCALES = 0.1, 40.0  # of the weights, in one case of
+WIDE = 8  # - in the others they are standard normal
 LARGEST = 30.0  # the largest |G2| of a saturated case, in units of SATURATED
 
 
@@ -88,12 +89,13 @@ def draw(
 ) -> Case:
     """The case of these sizes that `seed` stands for: always the same one.
 
-    Ordinary: |G2| <= 12 for every sample, by scaling W2 and B2 down. Saturated: at least one |G2| beyond 17 (float32) or
-    28 (float64), by scaling them up, and the hidden units are driven hard too. Targets are 0 or 1 in half of the seeds
-    and anything between in the others.
+    Ordinary: |G2| <= 12 for every sample, by scaling W2 and B2 down. Saturated: at least one |G2| beyond 17 (float32)
+    or 28 (float64), by scaling them up, and the hidden units are driven hard too. Targets are 0 or 1 in half of the
+    seeds and anything between in the others.
     """
     rng = np.random.default_rng(seed)
-    first, second = (_log_uniform(rng, *SCALES) for _ in range(2))
+    wide = rng.integers(WIDE) == 0
+    first, second = (_log_uniform(rng, *SCALES) if wide else 1.0 for _ in range(2))
     if saturated:
         first = max(first, SCALES[1] / 4)
     W1, B1, W2, B2 = Parameters.from_generator(rng, inputs, hidden, outputs)

@@ -47,11 +47,17 @@ class Tensor:
         return self.allowed >= self.largest
 
     @property
+    def severity(self) -> float:
+        """The error as a multiple of what is allowed: over 1 fails. Infinite where there is no value to compare."""
+        return np.inf if self.problem else self.error / self.allowed
+
+    @property
     def units(self) -> float:
         """The error in units of u × max|g|, the size of one rounding. Infinite where there is no value to compare."""
         if self.problem:
             return np.inf
-        return self.error / (unit_roundoff(self.dtype) * self.largest) if self.error else 0.0
+        unit = unit_roundoff(self.dtype) * self.largest
+        return self.error / unit if unit else (np.inf if self.error else 0.0)
 
     def __str__(self) -> str:
         label = self.name if self.name == "loss" else f"dL/d{self.name}"
@@ -107,7 +113,8 @@ def _call(candidate: Candidate, case: Case) -> dict[str, Any]:
     given = {"inputs": case.inputs, "targets": case.targets, **case.parameters}
     copies = {name: array.copy() for name, array in given.items()}
     try:
-        answer = candidate(*copies.values())
+        with np.errstate(all="ignore"):  # overflow in exp(-G1) is no mistake; a NaN that comes of one is seen below
+            answer = candidate(*copies.values())
     except Exception as error:
         raise ContractError(f"raised {type(error).__name__}: {error}") from error
     for name, array in given.items():
@@ -153,6 +160,8 @@ def _tensor(name: str, value: Any, right: Array, noise: Callable[[], float]) -> 
 
 def _as_array(value: Any, dtype: np.dtype[Any]) -> Array:
     """Lists and Python floats carry no dtype of their own and take the case's."""
+    if value is None:
+        raise TypeError("None")
     if isinstance(value, torch.Tensor):
         return value.detach().cpu().numpy()
     array = np.asarray(value)
@@ -166,5 +175,5 @@ def _problem(array: Array, right: Array) -> str | None:
         return f"dtype {array.dtype}, expected {right.dtype}"
     if not np.isfinite(array).all():
         index = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
-        return f"{array[index]} at {list(index)}, expected {right[index]}"
+        return f"{array[index]}{f' at {list(index)}' if index else ''}, expected {right[index]}"
     return None

@@ -63,16 +63,16 @@ class Report:
 
 
 def _badness(tensor: Tensor) -> tuple[bool, bool, float]:
-    """A vacuous case is the worst only where all are; among the others, what counts is the error's size in u max|g|."""
-    return not tensor.passed, not tensor.vacuous, tensor.units
+    """A vacuous case is the worst only where all are; among the others, the one nearest to failing."""
+    return not tensor.passed, not tensor.vacuous, tensor.severity
 
 
 HEADER = ("dtype", "cases", "tensor", "worst error", "in u max|g|", "allowed", "vacuous", "verdict")
 
 
 def table(reports: Iterable[Report]) -> str:
-    """One line per dtype, kind of case and tensor. The worst error is the largest in units of u max|g|."""
-    rows = [HEADER]
+    """One line per dtype, kind of case and tensor: the error that is nearest to what is allowed, or furthest over it."""
+    rows: list[tuple[str, ...]] = [HEADER]
     for report in reports:
         for kind, summary in (("ordinary", report.ordinary), ("saturated", report.saturated)):
             first = (report.dtype, f"{summary.cases} {kind}")
@@ -83,10 +83,11 @@ def table(reports: Iterable[Report]) -> str:
     )
 
 
-def _cells(name: str, tally: Tally, summary: Summary) -> tuple[str, str, str, str, str, str]:
+def _cells(name: str, tally: Tally, summary: Summary) -> tuple[str, ...]:
     worst = tally.worst
     label = name if name == "loss" else f"dL/d{name}"
     verdict = f"{tally.failed} of {summary.cases} differ" if tally.failed else "match"
     if worst.problem:
-        return label, worst.problem, "", "", str(tally.vacuous), verdict
-    return label, f"{worst.error:.1e}", f"{worst.units:.1f}", f"{worst.allowed:.1e}", str(tally.vacuous), verdict
+        return label, "", "", "", str(tally.vacuous), f"{verdict}: {worst.problem}"
+    units = f"{worst.units:.1f}" if worst.units < 1e4 else f"{worst.units:.1e}"
+    return label, f"{worst.error:.1e}", units, f"{worst.allowed:.1e}", str(tally.vacuous), verdict

@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
 
 from torch_ref.cases import Array
 
@@ -25,6 +24,10 @@ class DifferentRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]  # 
 
     Each element is multiplied by 1 or 1 - 2u, with u the unit roundoff (2⁻⁵³, 2⁻²⁴), by a fair coin: toward zero, so
     that a probability stays in [0, 1]. Views and in-place operators are left alone.
+
+    What a sigmoid returns is moved by -2u, 0 or 2u besides, within [0, 1]. Correct code that takes the logarithm of
+    1 - S, or gets S from a tanh, knows S only that well however small it is; torch's own loss, which takes log1p(-S),
+    knows more, and must not hold others to it.
     """
 
     def __init__(self, seed: int) -> None:
@@ -37,16 +40,23 @@ class DifferentRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]  # 
         return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
         if func.is_view or func._schema.is_mutable:  # noqa: SLF001  # the only place that says so
-            return func(*args, **(kwargs or {}))
-        args, kwargs = tree_map_only(torch.Tensor, self._perturb, (args, kwargs or {}))
-        return func(*args, **kwargs)
+            return func(*args, **kwargs)
+        result = func(*map(self._perturb, args), **{name: self._perturb(value) for name, value in kwargs.items()})
+        if func is torch.ops.aten.sigmoid.default:
+            steps = torch.randint(-1, 2, result.shape, generator=self.coin, dtype=result.dtype)
+            result = (result + steps * torch.finfo(result.dtype).eps).clamp(0, 1)
+        return result
 
-    def _perturb(self, tensor: torch.Tensor) -> torch.Tensor:
-        if not tensor.is_floating_point():
-            return tensor
-        heads = torch.randint(2, tensor.shape, generator=self.coin, dtype=tensor.dtype)
-        return tensor * (1 - heads * torch.finfo(tensor.dtype).eps)  # eps is 2u
+    def _perturb(self, value: Any) -> Any:
+        """Of an operator's argument, each floating-point tensor: operators take tensors and flat lists of them."""
+        if isinstance(value, list | tuple):
+            return [self._perturb(item) for item in value]
+        if not (isinstance(value, torch.Tensor) and value.is_floating_point()):
+            return value
+        heads = torch.randint(2, value.shape, generator=self.coin, dtype=value.dtype)
+        return value * (1 - heads * torch.finfo(value.dtype).eps)  # eps is 2u
 
 
 def noise(evaluate: Callable[[], Tensors], plain: Tensors) -> dict[str, float]:

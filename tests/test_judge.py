@@ -1,0 +1,280 @@
+"""The judge judged: planted mistakes go red, however small; correct code, however written, stays green."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+from numpy_impl import forward, loss_and_grads
+from torch_ref import Shapes, assert_matches_autograd, check
+from torch_ref.cases import draw
+from torch_ref.comparison import compare
+from torch_ref.reference import mlp
+
+SHAPES = Shapes(batch=(1, 32), outputs=(1, 3))
+NAMES = "W1", "B1", "W2", "B2"
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def with_einsum(x, t, W1, B1, W2, B2):
+    S1 = sigmoid(np.einsum("hi,bi->bh", W1, x) + B1.T)
+    S2 = sigmoid(np.einsum("oh,bh->bo", W2, S1) + B2.T)
+    loss = -(t * np.log(S2) + (1 - t) * np.log1p(-S2)).mean()
+    dS2 = (S2 - t) / S2 / (1 - S2) / t.size
+    dG2 = dS2 * S2 * (1 - S2)
+    dG1 = np.einsum("oh,bo->bh", W2, dG2) * S1 * (1 - S1)
+    dW1, dW2 = np.einsum("bh,bi->hi", dG1, x), np.einsum("bo,bh->oh", dG2, S1)
+    return loss, (dW1, np.einsum("bh->h", dG1)[:, None], dW2, np.einsum("bo->o", dG2)[:, None])
+
+
+def sample_by_sample(x, t, W1, B1, W2, B2):
+    loss, totals = x.dtype.type(0), [np.zeros_like(p) for p in (W1, B1, W2, B2)]
+    for row, target in zip(x, t, strict=True):
+        S1 = sigmoid(W1 @ row[:, None] + B1)
+        S2 = sigmoid(W2 @ S1 + B2)
+        y = target[:, None]
+        loss -= (y * np.log(S2) + (1 - y) * np.log(1 - S2)).sum()
+        dG2 = S2 - y
+        dG1 = W2.T @ dG2 * (S1 - S1 * S1)
+        totals = [total + grad for total, grad in zip(totals, (dG1 * row, dG1, dG2 * S1.T, dG2), strict=True)]
+    return loss / t.size, tuple(total / x.dtype.type(t.size) for total in totals)
+
+
+def with_the_shortcut(x, t, W1, B1, W2, B2):
+    """∂L/∂G2 = S2 - t, the sigmoid and the logarithms never apart: softplus(G2) - t G2."""
+    _, S1, G2, S2 = forward(x, W1, B1, W2, B2)
+    loss = (np.logaddexp(0, G2) - t.T * G2).mean(dtype=x.dtype)
+    dG2 = (S2 - t.T) / x.dtype.type(t.size)
+    dG1 = W2.T @ dG2 * S1 * (1 - S1)
+    return loss, (dG1 @ x, dG1.sum(1, keepdims=True), dG2 @ S1.T, dG2.sum(1, keepdims=True))
+
+
+def with_tanh_and_float64_sums_backwards(x, t, W1, B1, W2, B2):
+    dtype = x.dtype
+    x, t, W1, B1, W2, B2 = (array.astype(float) for array in (x, t, W1, B1, W2, B2))
+    x = x[::-1, ::-1]
+    S1 = (1 + np.tanh((x @ W1[:, ::-1].T + B1.T) / 2)) / 2
+    S2 = (1 + np.tanh((S1 @ W2.T + B2.T) / 2)) / 2
+    t = t[::-1]
+    loss = -np.where(t == 1, np.log(S2), t * np.log(S2) + (1 - t) * np.log(1 - S2)).mean()
+    dG2 = (S2 - t) / t.size
+    dG1 = dG2 @ W2 * S1 * (1 - S1)
+    grads = (dG1.T @ x)[:, ::-1], dG1.sum(0)[:, None], dG2.T @ S1, dG2.sum(0)[:, None]
+    return dtype.type(loss), tuple(grad.astype(dtype) for grad in grads)
+
+
+def in_torch_by_hand(*arrays):
+    x, t, W1, B1, W2, B2 = map(torch.tensor, arrays)
+    S1 = torch.sigmoid(torch.addmm(B1, W1, x.T))
+    S2 = torch.sigmoid(torch.addmm(B2, W2, S1))
+    loss = -torch.xlogy(t.T, S2).add(torch.xlogy(1 - t.T, 1 - S2)).mean()
+    dG2 = (S2 - t.T) / t.numel()
+    dG1 = (W2.T @ dG2) * S1 * (1 - S1)
+    return loss.requires_grad_(), [dG1 @ x, dG1.sum(1, keepdim=True), dG2 @ S1.T, dG2.sum(1, keepdim=True)]
+
+
+CORRECT = [
+    loss_and_grads, with_einsum, sample_by_sample, with_the_shortcut, with_tanh_and_float64_sums_backwards,
+    in_torch_by_hand,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("candidate", CORRECT, ids=lambda candidate: candidate.__name__)
+def test_correct_code_stays_green_however_it_is_written(candidate, dtype):
+    report = check(candidate, cases=400, seed=1, dtype=dtype, shapes=SHAPES)
+    assert report.passed, str(report)
+    assert report.ordinary.cases == 400
+
+
+def changed(name, change):
+    """The right answer, but for one tensor, changed with what it takes to get it wrong."""
+
+    def candidate(x, t, *parameters):
+        loss, grads = loss_and_grads(x, t, *parameters)
+        answer = {"loss": loss, **grads._asdict()}
+        answer[name] = change(answer[name], x=x, t=t, **dict(zip(NAMES, parameters, strict=True)))
+        return answer["loss"], tuple(answer[name] for name in NAMES)
+
+    return candidate
+
+
+def updated_W2(x, t, W1, B1, W2, B2):
+    loss, (_, _, dW2, dB2) = loss_and_grads(x, t, W1, B1, W2, B2)
+    _, S1, _, S2 = forward(x, W1, B1, W2, B2)
+    dG1 = (W2 - 0.1 * dW2).T @ (S2 - t.T) / t.size * S1 * (1 - S1)
+    return loss, (dG1 @ x, dG1.sum(1, keepdims=True), dW2, dB2)
+
+
+PLANTED = {
+    "a stray 2": (changed("W2", lambda g, **_: 2 * g), {"W2"}),
+    "the other sign": (changed("B1", lambda g, **_: -g), {"B1"}),
+    "sum for mean in one gradient": (changed("W1", lambda g, t, **_: g * t.size), {"W1"}),
+    "a batch of 4 hard-coded": (changed("B2", lambda g, x, **_: g * len(x) / 4), {"B2"}),
+    "the updated W2 used for dW1": (updated_W2, {"W1", "B1"}),
+    "a bias averaged": (changed("B1", lambda g, x, **_: g / len(x)), {"B1"}),
+    "the loss in bits": (changed("loss", lambda loss, **_: loss / np.log(2)), {"loss"}),
+    "a gradient of zeros": (changed("W1", lambda g, **_: 0 * g), {"W1"}),
+    "weight decay": (changed("W2", lambda g, W2, **_: g + 1e-3 * W2), {"W2"}),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("candidate", "wrong"), PLANTED.values(), ids=PLANTED)
+def test_planted_mistakes_go_red_where_they_are(candidate, wrong, dtype):
+    report = check(candidate, cases=30, dtype=dtype, shapes=SHAPES)
+    assert not report.passed
+    assert {name for name, tally in report.ordinary.tensors.items() if tally.failed} == wrong
+
+
+@given(seed=st.integers(0, 2**32 - 1), name=st.sampled_from(NAMES), position=st.integers(0, 10**6))
+def test_a_relative_error_of_1e_12_in_one_element_goes_red(seed, name, position):
+    """In any element within a factor of ten of the largest: smaller ones may be what is left of sums that cancel."""
+
+    def nudge(grad, **_):
+        wrong = grad.copy()
+        elements = np.flatnonzero(np.abs(wrong) >= np.abs(wrong).max() / 10)
+        wrong.flat[elements[position % len(elements)]] *= 1 + 1e-12
+        return wrong
+
+    case = draw(6, 3, 4, 2, seed=seed)
+    comparison = compare(changed(name, nudge), case, mlp())
+    tensor = comparison.tensors[name]
+    event(f"can tell: {tensor.allowed < 1e-13 * tensor.largest}")  # nine cases in ten; the next test holds it to that
+    assert tensor.passed == (tensor.error <= tensor.allowed)
+    if tensor.allowed < 1e-13 * tensor.largest:
+        assert not tensor.passed
+    assert all(other.passed for other in comparison.tensors.values() if other.name != name)
+
+
+def test_a_relative_error_of_1e_12_in_one_gradient_goes_red_in_95_of_100_cases():
+    def wrong(*arrays):
+        loss, grads = loss_and_grads(*arrays)
+        return loss, tuple(grad * (1 + 1e-12) for grad in grads)
+
+    cases = [draw(1 + seed % 16, 1 + seed % 5, 1 + seed % 8, 1 + seed % 3, seed=seed) for seed in range(300)]
+    comparisons = [compare(wrong, case, mlp()) for case in cases]
+    for name in NAMES:
+        assert sum(not comparison.tensors[name].passed for comparison in comparisons) >= 0.95 * len(cases)
+    assert all(comparison.tensors["loss"].passed for comparison in comparisons)
+
+
+STRUCTURE = {
+    "NaN": (changed("W1", lambda g, **_: g * np.nan), r"dL/dW1: nan at \[0, 0\], expected -?\d"),
+    "one infinity": (changed("B2", lambda g, **_: g + np.inf), r"dL/dB2: inf at \[0, 0\], expected"),
+    "a NaN loss": (changed("loss", lambda loss, **_: loss * np.nan), r"loss: nan, expected \d"),
+    "shape (1, h)": (changed("B1", lambda g, **_: g.T), r"dL/dB1: shape \(1, \d\), expected \(\d, 1\)"),
+    "a loss per sample": (changed("loss", lambda loss, t, **_: loss + 0 * t), r"loss: shape \(\d+, 1\), expected \(\)"),
+    "float32 in float64": (changed("W2", lambda g, **_: g.astype("f")), r"dL/dW2: dtype float32, expected float64"),
+    "complex": (changed("W2", lambda g, **_: g + 0j), r"dL/dW2: dtype complex128, expected float64"),
+    "None for one": (changed("B2", lambda *_, **__: None), r"dL/dB2: not an array: None"),
+    "a ragged list": (changed("B2", lambda *_, **__: [[1.0], [1.0, 2.0]]), r"dL/dB2: not an array"),
+    "a missing gradient": (lambda *a: (0.5, loss_and_grads(*a)[1][:3]), r"a tuple of 3 as the gradients"),
+    "nothing": (lambda *_: None, r"returned None, expected \(loss, \(dL_dW1, dL_dB1, dL_dW2, dL_dB2\)\)"),
+    "a bare array": (lambda *a: a[0], r"returned a ndarray of shape \(\d+, \d\), expected \(loss, "),
+    "an exception": (lambda *_: 1 / 0, "raised ZeroDivisionError: division by zero"),
+}  # fmt: skip  # one a line
+
+
+@pytest.mark.parametrize(("candidate", "message"), STRUCTURE.values(), ids=STRUCTURE)
+def test_what_cannot_be_compared_goes_red_and_says_why(candidate, message):
+    with pytest.raises(AssertionError, match=message):
+        assert_matches_autograd(candidate, cases=10)
+
+
+def test_a_candidate_that_writes_to_its_arguments_is_told_so_and_changes_nothing():
+    def writes(x, t, W1, B1, W2, B2):
+        answer = loss_and_grads(x, t, W1, B1, W2, B2)
+        W2 -= 0.1 * answer[1].W2
+        return answer
+
+    case = draw(5, 3, 4, 2, seed=0)
+    before = case.parameters["W2"].copy()
+    comparison = compare(writes, case, mlp())
+    assert "wrote to its argument W2" in str(comparison)
+    np.testing.assert_array_equal(case.parameters["W2"], before)
+
+
+def test_lists_and_python_floats_will_do():
+    def as_lists(*arguments):
+        loss, grads = loss_and_grads(*arguments)
+        return [float(loss), [grad.tolist() for grad in grads]]
+
+    for dtype in ("float64", "float32"):
+        assert_matches_autograd(as_lists, cases=20, dtype=dtype)
+
+
+def test_a_reduction_parameter_is_given_the_reduction():
+    assert_matches_autograd(loss_and_grads, cases=20, reduction="sum")
+    report = check(partial(loss_and_grads, reduction="mean"), cases=20, reduction="sum", shapes=Shapes(batch=(2, 9)))
+    assert report.passed  # a keyword given before is given again
+    report = check(PLANTED["a stray 2"][0], cases=20, reduction="sum", shapes=Shapes(batch=(2, 9)))
+    assert report.ordinary.tensors["loss"].failed == 20  # it has no such parameter and returns the mean
+
+
+def test_a_failure_is_shrunk_to_the_smallest_case():
+    """Wrong from a batch of 3 and 2 hidden units on: that is the case to look at."""
+    wrong = changed("W1", lambda g, x, W1, **_: g * 2 if len(x) >= 3 and len(W1) >= 2 else g)
+    report = check(wrong, cases=40)
+    assert report.ordinary.failure.case.sizes == {"batch": 3, "in": 1, "hidden": 2, "out": 1}
+    assert report.ordinary.failure.case.seed == 0
+    assert "[seed=0 batch=3 in=1 hidden=2 out=1 float64]" in str(report)
+
+
+def test_the_same_seed_gives_the_same_report_and_another_one_does_not():
+    reports = [str(check(PLANTED["a stray 2"][0], cases=30, seed=seed, shapes=SHAPES)) for seed in (5, 5, 6)]
+    assert reports[0] == reports[1] != reports[2]
+
+
+def test_saturated_cases_decide_only_when_strict():
+    ordinary = check(with_the_shortcut, cases=40)
+    assert ordinary.passed
+    assert ordinary.saturated.cases == 10
+    assert ordinary.saturated.failed > 0
+    assert not check(with_the_shortcut, cases=40, strict=True).passed
+
+
+def test_cases_that_prove_nothing_are_counted():
+    """With hidden units driven to S1 = 1 the true gradient of W1 is 0, and a gradient of zeros would pass."""
+    case = draw(5, 3, 4, 2, seed=0)
+    case.parameters["B1"][:] = 1000.0
+    comparison = compare(loss_and_grads, case, mlp())
+    assert comparison.passed
+    vacuous = {name for name, tensor in comparison.tensors.items() if tensor.vacuous}
+    assert vacuous == {"W1", "B1"}
+
+
+def test_a_check_restores_the_number_of_threads():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        check(loss_and_grads, cases=5)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"dtype": "float16"}, ValueError, "dtype: 'float16', expected 'float64' or 'float32'"),
+        ({"reduction": "none"}, ValueError, "reduction: 'none', expected 'mean' or 'sum'"),
+        ({"cases": 0}, ValueError, "cases: 0, expected 1 or more"),
+        ({"candidate": 3}, TypeError, "candidate: 3, expected a function"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options, error, message):
+    with pytest.raises(error, match=message):
+        check(**{"candidate": loss_and_grads} | options)
+
+
+@pytest.mark.parametrize("batch", [(0, 4), (5, 4), (-1, 2)])
+def test_ranges_that_make_no_sense_are_refused(batch):
+    with pytest.raises(ValueError, match=f"batch: from {batch[0]} to {batch[1]}, expected"):
+        Shapes(batch=batch)

@@ -1,0 +1,134 @@
+"""The measured noise: perturbed as promised, everywhere, and large enough for what correct code may do."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from torch_ref.cases import Shapes, draw
+from torch_ref.reference import mlp
+from torch_ref.rounding import DifferentRounding, allowed, noise, unit_roundoff
+
+DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+@DTYPES
+def test_each_element_is_kept_or_shrunk_by_2u_with_a_fair_coin(dtype):
+    ones = torch.ones(10_000, dtype=getattr(torch, dtype))
+    with DifferentRounding(0):
+        perturbed = ones.clone()
+    shrunk = 1 - 2 * unit_roundoff(np.dtype(dtype))
+    assert set(perturbed.tolist()) == {1.0, shrunk}
+    assert 4_700 < (perturbed == 1).sum() < 5_300  # six standard deviations
+
+
+def test_every_operator_forward_and_backward_is_perturbed():
+    """x y: each operand is 1 or 1 - 2u by its own coin, and so is each on the way back."""
+    x, y = (torch.ones(10_000, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    with DifferentRounding(0):
+        product = torch.mul(x, y)
+        gradient, _ = torch.autograd.grad(product, (x, y), grad_outputs=torch.ones_like(x))
+    assert len(product.detach().unique()) == 3
+    assert len(gradient.unique()) >= 3
+    assert not torch.equal(gradient, product)
+
+
+@DTYPES
+def test_a_sigmoid_is_good_to_2u_however_small_it_is(dtype):
+    """1 - S, or a tanh, knows no more of it; and it stays a probability."""
+    g = torch.tensor([-60.0, 0.0, 60.0], dtype=getattr(torch, dtype)).repeat(1_000, 1)
+    plain = torch.sigmoid(g)
+    with DifferentRounding(0):
+        moved = torch.sigmoid(g)
+    two_u = 2 * unit_roundoff(np.dtype(dtype))
+    assert ((moved >= 0) & (moved <= 1)).all()
+    assert moved[:, 0].max().item() == pytest.approx(two_u, rel=1e-6)
+    for column in range(3):
+        assert len(moved[:, column].unique()) >= 2
+        assert (moved - plain)[:, column].abs().max().item() <= 2.5 * two_u
+
+
+def test_views_in_place_operators_and_integers_are_left_alone():
+    x, ints = torch.ones(1_000, dtype=torch.float64), torch.ones(1_000, dtype=torch.int64)
+    with DifferentRounding(0):
+        assert (x.view(10, 100).t()).data_ptr() == x.data_ptr()
+        x.mul_(2)
+        doubled = ints * 2
+    assert set(x.tolist()) == {2.0}
+    assert set(doubled.tolist()) == {2}
+
+
+@DTYPES
+@given(seed=st.integers(0, 2**32 - 1))
+def test_probabilities_stay_within_0_and_1(dtype, seed):
+    p = torch.tensor([0.0, 1.0, 0.5], dtype=getattr(torch, dtype))
+    with DifferentRounding(seed):
+        moved = p.clone()
+    assert ((moved >= 0) & (moved <= 1)).all()
+
+
+@DTYPES
+def test_the_same_case_has_the_same_noise(dtype):
+    case = draw(7, 3, 5, 2, seed=3, dtype=dtype)
+    first, second = ((evaluate := mlp().on(case)) and noise(evaluate, evaluate()) for _ in range(2))
+    assert first == second
+    assert all(amount > 0 for amount in first.values())
+
+
+def test_the_noise_of_a_sum_that_cancels_is_that_of_its_terms():
+    """1e8 + 1 - 1e8: the result is 1, its rounding errors are those of 1e8."""
+    terms = torch.tensor([1e8, 1.0, -1e8], dtype=torch.float64)
+
+    def evaluate():
+        return {"sum": (terms * 1.0).sum().numpy()}
+
+    assert 1e-9 < noise(evaluate, evaluate())["sum"] < 1e-7
+
+
+def test_allowed_is_8_times_noise_plus_u_times_the_largest():
+    double, single = np.dtype("float64"), np.dtype("float32")
+    assert allowed(double, largest=3.0) == 8 * 3 * 2.0**-53
+    assert allowed(double, largest=3.0, noise=1e-3) == 8 * (1e-3 + 3 * 2.0**-53)
+    assert allowed(single, largest=3.0) == pytest.approx(8 * 3 * 2.0**-24, rel=1e-15)
+    assert allowed(double, largest=0.0) == 8 * 2.0**-1022
+
+
+@DTYPES
+@pytest.mark.parametrize("saturated", [False, True])
+def test_the_rest_of_autograd_is_as_before(dtype, saturated):
+    """A measurement leaves no trace: no mode, no gradients, no random numbers drawn, no array changed."""
+    case = draw(7, 3, 5, 2, seed=0, dtype=dtype, saturated=saturated)
+    state, arrays = torch.get_rng_state(), [array.copy() for array in case.parameters.values()]
+    evaluate = mlp().on(case)
+    before = evaluate()
+    noise(evaluate, before)
+    after = evaluate()
+    assert {name: array.tobytes() for name, array in before.items()} == {n: a.tobytes() for n, a in after.items()}
+    assert torch.equal(state, torch.get_rng_state())
+    for array, copy in zip(case.parameters.values(), arrays, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+@DTYPES
+@given(data=st.data())
+def test_ordinary_and_saturated_cases_are_what_they_are_called(dtype, data):
+    shapes = Shapes(batch=(1, 8), outputs=(1, 3))
+    for saturated in (False, True):
+        case = data.draw(shapes.strategy(dtype, saturated=saturated))
+        with torch.no_grad():
+            W1, B1, W2, B2 = (torch.from_numpy(array).double() for array in case.parameters.values())
+            S1 = torch.sigmoid(torch.from_numpy(case.inputs).double() @ W1.T + B1.T)
+            largest = (S1 @ W2.T + B2.T).abs().max().item()
+        if saturated:
+            assert largest > {"float32": 17, "float64": 28}[dtype]
+        else:
+            assert largest <= 12
+        assert case.saturated == saturated
+        assert {array.dtype for array in (case.inputs, case.targets, *case.parameters.values())} == {np.dtype(dtype)}
+        assert ((case.targets >= 0) & (case.targets <= 1)).all()
+
+
+def test_half_of_the_cases_have_hard_targets():
+    hard = [np.isin(draw(9, 2, 2, 1, seed=seed).targets, [0, 1]).all() for seed in range(400)]
+    assert 140 < sum(hard) < 260  # six standard deviations
