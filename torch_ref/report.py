@@ -71,7 +71,7 @@ HEADER = ("dtype", "cases", "tensor", "worst error", "in u max|g|", "allowed", "
 
 
 def table(reports: Iterable[Report]) -> str:
-    """One line per dtype, kind of case and tensor: the error that is nearest to what is allowed, or furthest over it."""
+    """One line a dtype, kind of case and tensor: the error that is nearest to what is allowed, or furthest over it."""
     rows: list[tuple[str, ...]] = [HEADER]
     for report in reports:
         for kind, summary in (("ordinary", report.ordinary), ("saturated", report.saturated)):
