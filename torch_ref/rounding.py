@@ -25,13 +25,14 @@ class DifferentRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]  # 
     Each element is multiplied by 1 or 1 - 2u, with u the unit roundoff (2⁻⁵³, 2⁻²⁴), by a fair coin: toward zero, so
     that a probability stays in [0, 1]. Views and in-place operators are left alone.
 
-    What a sigmoid returns is moved by -2u, 0 or 2u besides, within [0, 1]. Correct code that takes the logarithm of
-    1 - S, or gets S from a tanh, knows S only that well however small it is; torch's own loss, which takes log1p(-S),
-    knows more, and must not hold others to it.
+    With any_formula, what a sigmoid returns is moved by -2u, 0 or 2u besides, within [0, 1]. Correct code that takes
+    the logarithm of 1 - S, or gets S from a tanh, knows S only that well however small it is; torch's own loss, which
+    takes log1p(-S), knows more, and must not hold others to it.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, any_formula: bool = True) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # likewise
+        self.any_formula = any_formula
         self.coin = torch.Generator(device="cpu").manual_seed(seed)
 
     @classmethod
@@ -44,7 +45,7 @@ class DifferentRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]  # 
         if func.is_view or func._schema.is_mutable:  # noqa: SLF001  # the only place that says so
             return func(*args, **kwargs)
         result = func(*map(self._perturb, args), **{name: self._perturb(value) for name, value in kwargs.items()})
-        if func is torch.ops.aten.sigmoid.default:
+        if self.any_formula and func is torch.ops.aten.sigmoid.default:
             steps = torch.randint(-1, 2, result.shape, generator=self.coin, dtype=result.dtype)
             result = (result + steps * torch.finfo(result.dtype).eps).clamp(0, 1)
         return result
@@ -59,11 +60,11 @@ class DifferentRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]  # 
         return value * (1 - heads * torch.finfo(value.dtype).eps)  # eps is 2u
 
 
-def noise(evaluate: Callable[[], Tensors], plain: Tensors) -> dict[str, float]:
+def noise(evaluate: Callable[[], Tensors], plain: Tensors, *, any_formula: bool = True) -> dict[str, float]:
     """Of each tensor, the largest |replay - plain| of any element over 8 replays. plain is what `evaluate` gave."""
     largest = dict.fromkeys(plain, 0.0)
     for seed in range(REPLAYS):
-        with DifferentRounding(seed):
+        with DifferentRounding(seed, any_formula=any_formula):
             replay = evaluate()
         for name, array in plain.items():
             largest[name] = max(largest[name], float(np.abs(replay[name] - array).max()))
