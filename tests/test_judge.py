@@ -169,7 +169,7 @@ STRUCTURE = {
     "NaN": (changed("W1", lambda g, **_: g * np.nan), r"dL/dW1: nan at \[0, 0\], expected -?\d"),
     "one infinity": (changed("B2", lambda g, **_: g + np.inf), r"dL/dB2: inf at \[0, 0\], expected"),
     "a NaN loss": (changed("loss", lambda loss, **_: loss * np.nan), r"loss: nan, expected \d"),
-    "shape (1, h)": (changed("B1", lambda g, **_: g.T), r"dL/dB1: shape \(1, \d\), expected \(\d, 1\)"),
+    "shape (1, h)": (changed("B1", lambda g, **_: g.T), r"dL/dB1: shape \(1, \d\), expected \(\d, 1\): transposed"),
     "a loss per sample": (changed("loss", lambda loss, t, **_: loss + 0 * t), r"loss: shape \(\d+, 1\), expected \(\)"),
     "float32 in float64": (changed("W2", lambda g, **_: g.astype("f")), r"dL/dW2: dtype float32, expected float64"),
     "complex": (changed("W2", lambda g, **_: g + 0j), r"dL/dW2: dtype complex128, expected float64"),

@@ -1,43 +1,165 @@
 """The command: `gradgate`, or `python -m torch_ref`."""
 
-import platform
+import argparse
+import re
 import sys
-from importlib.metadata import version
+import time
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
 
 import numpy as np
 import torch
 
-import numpy_impl
 from numpy_impl import Parameters, xor
-from torch_ref.cases import Shapes
+from torch_ref import formats
+from torch_ref.candidate import UnusableError, load
+from torch_ref.cases import Range, Shapes
+from torch_ref.comparison import label
 from torch_ref.gate import check
-from torch_ref.report import table
-from torch_ref.training import lockstep
+from torch_ref.report import Report
+from torch_ref.training import Lockstep, lockstep
+
+BUILT_IN = "numpy_impl:loss_and_grads"
 
 
-def main() -> int:
-    """Hold `numpy_impl` against autograd. Returns the exit status: 0 when all agrees, 1 when not."""
+def main(arguments: list[str] | None = None) -> int:
+    """Check the candidates. Returns the exit status: 0 all agree, 1 one does not, 2 the command line is no use."""
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a TextIOWrapper; ∂ on a console without it
     torch.set_num_threads(1)
-    versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "torch", "hypothesis"))
-    print(f"gradgate {version('gradgate')} on Python {platform.python_version()}, {versions}")
-    reports = [
-        check(numpy_impl.loss_and_grads, dtype=dtype, shapes=Shapes(outputs=(1, 3))) for dtype in ("float64", "float32")
-    ]
-    print(f"{reports[0].name} against autograd of {reports[0].reference}\n")
-    print(table(reports))
+    options = _parser().parse_args(arguments)
+    built_in = not options.candidates
+    dtypes = [options.dtype] if options.dtype else ["float64", "float32"] if built_in else ["float64"]
+    try:
+        shapes = Shapes((1, options.max_batch), options.inputs, options.hidden, options.outputs)
+        candidates = [(name, load(name)) for name in options.candidates or [BUILT_IN]]
+    except (UnusableError, ValueError) as error:
+        return _unusable(str(error))
+    if options.save and not options.save.resolve().parent.is_dir():
+        return _unusable(f"--save {options.save}: no such folder")
 
-    seed = xor.PRINTED[0].seed
-    start = Parameters.from_seed(seed)
-    inputs, targets = xor.INPUTS.astype(np.float64), xor.TARGETS.astype(np.float64)
-    run = lockstep(inputs, targets, start, xor.LEARNING_RATE, xor.STEPS, reduction="sum")
-    print(f"\nXOR from the article's seed {seed}, {run.steps} steps in NumPy and in torch.optim.SGD side by side:")
-    print(
-        f"at most {run.loss:.1e} apart in the loss and {run.parameters:.1e} in a parameter (allowed {run.allowed:.1e})"
-    )
-
-    passed = run.passed and all(report.passed for report in reports)
-    print(f"\n{'PASS' if passed else 'FAIL'}")
+    reports: list[Report] = []
+    for (name, candidate), dtype in product(candidates, dtypes):
+        report = check(
+            candidate,
+            name=name,
+            cases=options.cases,
+            seed=options.seed,
+            dtype=dtype,
+            reduction=options.reduction,
+            shapes=shapes,
+            strict=options.strict,
+            time=options.time,
+            on_case=_progress(name, options.cases + max(1, options.cases // 4)),
+        )
+        reports.append(report)
+        if report.interrupted:
+            break
+    run = _xor() if built_in and not any(report.interrupted for report in reports) else None
+    passed = all(report.passed for report in reports) and (run is None or run.passed)
+    _print(reports, run, options.format, passed=passed)
+    if options.save:
+        _save(options.save, reports)
     return 0 if passed else 1
+
+
+def _unusable(why: str) -> int:
+    print(f"gradgate: {why}", file=sys.stderr)
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gradgate",
+        description="Hold a hand-written loss_and_grads against PyTorch's autograd.",
+        epilog="A candidate is called as f(inputs, targets, W1, B1, W2, B2) and returns (loss, (dW1, dB1, dW2, dB2)).\n"
+        "Exit status: 0 all agree, 1 a candidate does not, 2 the command line or a candidate can't be used.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("candidates", metavar="CANDIDATE", nargs="*", help=f"package.module:function or file.py:function ({BUILT_IN})")
+    add("--cases", type=_count, default=100, metavar="N", help="ordinary cases; saturated are a quarter of that (100)")
+    add("--seed", type=_seed, default=0, metavar="S", help="same seed, same cases, same verdict (0)")
+    add("--dtype", choices=["float64", "float32"], help="of every array (float64; both for the built-in candidate)")
+    add("--reduction", choices=["mean", "sum"], default="mean", help="the loss, over batch × out (mean)")
+    add("--max-batch", type=_count, default=64, metavar="N", help="the largest batch (64)")
+    add("--inputs", type=_range, default=(1, 5), metavar="N..M", help="widths, one or a range (1..5)")
+    add("--hidden", type=_range, default=(1, 8), metavar="N..M", help="(1..8)")
+    add("--outputs", type=_range, default=(1, 1), metavar="N..M", help="(1)")
+    add("--strict", action="store_true", help="saturated cases decide too")
+    add("--format", choices=["text", "markdown", "json"], default="text", help="on standard output (text)")
+    add("--save", type=Path, metavar="FILE.npz", help="write the smallest case that fails, and both answers")
+    add("--time", action="store_true", help="time a call, and autograd's, on one thread")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number of 1 or more")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not re.fullmatch(r"\d+", text):
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number of 0 or more")
+    return int(text)
+
+
+def _range(text: str) -> Range:
+    match = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a width such as 3, or a range such as 2..5")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def _progress(name: str, total: int) -> Callable[[int], None]:
+    """A line on standard error, if that is a terminal and it has been two seconds."""
+    start = time.monotonic()
+
+    def show(done: int) -> None:
+        if sys.stderr.isatty() and time.monotonic() - start > 2:
+            end = "\r" if done + 1 < total else "\r\033[K"
+            print(f"{name}: {min(done, total)} of {total} cases", end=end, file=sys.stderr, flush=True)
+
+    return show
+
+
+def _xor() -> Lockstep:
+    """The article's run, in NumPy and in torch side by side."""
+    inputs, targets = xor.INPUTS.astype(np.float64), xor.TARGETS.astype(np.float64)
+    start = Parameters.from_seed(xor.PRINTED[0].seed)
+    return lockstep(inputs, targets, start, xor.LEARNING_RATE, xor.STEPS, reduction="sum")
+
+
+def _print(reports: list[Report], run: Lockstep | None, format_: str, *, passed: bool) -> None:
+    if format_ == "json":
+        print(formats.as_json(reports))
+        return
+    if format_ == "markdown":
+        print(formats.markdown(reports))
+        return
+    versions = ", ".join(f"{name} {number}" for name, number in formats.versions().items())
+    print(f"{versions}\n{formats.text(reports)}")
+    if run:
+        print(
+            f"\nXOR from the article's seed {xor.PRINTED[0].seed}, {run.steps} steps in NumPy and in torch.optim.SGD:"
+        )
+        print(
+            f"at most {run.loss:.1e} apart in the loss, {run.parameters:.1e} in a parameter (allowed {run.allowed:.1e})"
+        )
+    print(f"\n{'PASS' if passed else 'FAIL'}")
+
+
+def _save(path: Path, reports: list[Report]) -> None:
+    """The first failure's smallest case: arrays by their names, autograd_ and candidate_ before the answers."""
+    failure = next((report.failure for report in reports if report.failure), None)
+    if failure is None:
+        print(f"gradgate: nothing failed, {path} is not written", file=sys.stderr)
+        return
+    arrays = {"inputs": failure.case.inputs, "targets": failure.case.targets, **failure.case.parameters}
+    for source, answers in ("autograd", failure.autograd), ("candidate", failure.yours):
+        arrays |= {f"{source}_{label(name).replace('/', '_')}": array for name, array in answers.items()}
+    np.savez(path, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its own option
 
 
 if __name__ == "__main__":

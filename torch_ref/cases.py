@@ -1,6 +1,5 @@
 """What one case is - a batch, its targets and a set of weights - and the Hypothesis strategy that draws it."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -12,6 +11,7 @@ from numpy_impl import Parameters, forward
 
 Array: TypeAlias = npt.NDArray[Any]
 Range: TypeAlias = tuple[int, int]
+Sizes: TypeAlias = tuple[int, int, int, int]  # batch, in, hidden, out
 
 # Of |G2|, the output layer's pre-activation. Up to ORDINARY no logarithm is clamped and no S2 rounds to 1 in either
 # dtype, so any correct formula must match. Beyond SATURATED torch's own loss leaves the true function.
@@ -61,14 +61,21 @@ class Shapes:
             if not 1 <= low <= high:
                 raise ValueError(f"{name}: from {low} to {high}, expected 1 or more, and no more than the second")
 
-    def explicit(self) -> Iterator[tuple[int, int, int, int]]:
-        """The shapes that hide most bugs, or show them: (batch, in, hidden, out), brought within the ranges.
+    def explicit(self) -> list[Sizes]:
+        """The shapes that hide most bugs, or show them, brought within the ranges.
 
         All different and larger than 1, twice; the XOR batch; batch 1; the largest batch.
         """
-        ranges = self.batch, self.inputs, self.hidden, self.outputs
-        for sizes in (7, 3, 5, 2), (5, 4, 2, 3), (4, 2, 2, 1), (1, 3, 4, 2), (self.batch[1], 3, 5, 2):
-            yield tuple(min(max(size, low), high) for size, (low, high) in zip(sizes, ranges, strict=True))  # type: ignore[misc]  # mypy does not count a generator's items
+        return self._within([(7, 3, 5, 2), (5, 4, 2, 3), (4, 2, 2, 1), (1, 3, 4, 2), (self.batch[1], 3, 5, 2)])
+
+    def telling(self) -> list[Sizes]:
+        """Three shapes that tell mistakes apart: different batches, hidden > 1, in ≠ hidden, within the ranges."""
+        return self._within([(3, 3, 4, 2), (5, 2, 3, 3), (8, 4, 5, 2)])
+
+    def _within(self, shapes: list[Sizes]) -> list[Sizes]:
+        lows, highs = zip(self.batch, self.inputs, self.hidden, self.outputs, strict=True)
+        clipped = (np.clip(sizes, lows, highs).tolist() for sizes in shapes)
+        return [(batch, inputs, hidden, outputs) for batch, inputs, hidden, outputs in clipped]
 
     def strategy(self, dtype: str, *, saturated: bool = False) -> st.SearchStrategy["Case"]:
         """Cases within the ranges. Hypothesis draws sizes and a seed, and shrinks them; NumPy draws the arrays."""

@@ -1,22 +1,21 @@
 """One candidate on one case: its loss and each gradient against the reference. Measured first, judged second."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import torch
 
+from torch_ref.candidate import Candidate, ContractError, as_array, call
 from torch_ref.cases import Array, Case
 from torch_ref.reference import Reference
 from torch_ref.rounding import allowed, noise, unit_roundoff
 
-Candidate: TypeAlias = Callable[..., Any]  # (inputs, targets, *parameters) -> (loss, gradients in that order)
 
-
-class ContractError(Exception):
-    """The candidate did not return (loss, gradients), or wrote to its arguments: there is nothing to compare."""
+def label(name: str) -> str:
+    """How a tensor is called in print: loss, dL/dW1."""
+    return name if name == "loss" else f"dL/d{name}"
 
 
 @dataclass(frozen=True)
@@ -60,20 +59,24 @@ class Tensor:
         return self.error / unit if unit else (np.inf if self.error else 0.0)
 
     def __str__(self) -> str:
-        label = self.name if self.name == "loss" else f"dL/d{self.name}"
         if self.problem:
-            return f"{label}: {self.problem}"
+            return f"{label(self.name)}: {self.problem}"
         where = f"[{', '.join(map(str, self.index))}]" if self.index else ""
         exact = repr if self.dtype == np.float64 else str
         values = f"yours {exact(self.yours)}, autograd {exact(self.autograd)}"
-        return f"{label}{where}: {values}, off by {self.error:.4g} (allowed {self.allowed:.2g})"
+        return f"{label(self.name)}{where}: {values}, off by {self.error:.4g} (allowed {self.allowed:.2g})"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A case and what came of it: a breach of the contract, or every tensor by its name, the loss first."""
+    """A case and what came of it: a breach of the contract, or every tensor by its name, the loss first.
+
+    yours has what the candidate returned, as far as that was arrays, in whatever shape; autograd has what is right.
+    """
 
     case: Case
+    autograd: dict[str, Array]
+    yours: dict[str, Array] = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
     breach: str | None = None
 
@@ -89,92 +92,67 @@ class Comparison:
         return "\n".join(f"{tensor}  {self.case}" for tensor in wrong or self.tensors.values())
 
 
-def compare(candidate: Candidate, case: Case, reference: Reference) -> Comparison:
+def compare(candidate: Candidate, case: Case, reference: Reference, *, lazy: bool = True) -> Comparison:
     """Run the candidate on a copy of the case and hold what it returns against the reference.
 
-    Of each tensor in turn: present, shape, dtype, finite, value. Its noise is measured only when the difference is over
-    8 u max|g|, which is allowed whatever the noise. An exception that the candidate raises becomes a breach.
+    Of each tensor in turn: present, shape, dtype, finite, value. When lazy, its noise is measured only for a difference
+    over 8 u max|g|, which is allowed whatever the noise. A breach of the contract ends the comparison, not the program.
     """
     evaluate = reference.on(case)
     plain = evaluate()
     # A saturated case asks for torch's own formula: what others make of it is reported, not expected to match.
     measured = cache(lambda: noise(evaluate, plain, any_formula=not case.saturated))
     try:
-        returned = _call(candidate, case)
+        returned = call(candidate, case)
     except ContractError as error:
-        return Comparison(case, breach=str(error))
-    tensors = {}
+        return Comparison(case, plain, breach=str(error))
+    tensors, yours = {}, {}
     for name, right in plain.items():
-        tensors[name] = _tensor(name, returned[name], right, lambda name=name: measured()[name])  # type: ignore[misc]  # mypy: default of a lambda
-    return Comparison(case, tensors)
+        largest = float(np.abs(right).max())
+        try:
+            yours[name] = as_array(returned[name], right.dtype)
+            problem = _problem(yours[name], right, case)
+        except (TypeError, ValueError, RuntimeError) as error:
+            problem = f"not an array: {error}"
+        if problem is None:
+            tensors[name] = _tensor(name, yours[name], right, largest, lambda name=name: measured()[name], lazy=lazy)  # type: ignore[misc]  # mypy: default of a lambda
+        else:
+            bound = allowed(right.dtype, largest, 0.0 if lazy else measured()[name])
+            tensors[name] = Tensor(name, right.dtype, largest, allowed=bound, problem=problem)
+    return Comparison(case, plain, yours, tensors)
 
 
-def _call(candidate: Candidate, case: Case) -> dict[str, Any]:
-    """What the candidate returns, by name. Raises ContractError when that is not (loss, one gradient per parameter)."""
-    given = {"inputs": case.inputs, "targets": case.targets, **case.parameters}
-    copies = {name: array.copy() for name, array in given.items()}
-    try:
-        with np.errstate(all="ignore"):  # overflow in exp(-G1) is no mistake; a NaN that comes of one is seen below
-            answer = candidate(*copies.values())
-    except Exception as error:
-        raise ContractError(f"raised {type(error).__name__}: {error}") from error
-    for name, array in given.items():
-        if copies[name].shape != array.shape or copies[name].tobytes() != array.tobytes():
-            raise ContractError(f"wrote to its argument {name}, expected its arguments unchanged")
-    expected = f"expected (loss, ({', '.join(f'dL_d{name}' for name in case.parameters)}))"
-    if not isinstance(answer, Sequence) or len(answer) != 2:
-        raise ContractError(f"returned {_describe(answer)}, {expected}")
-    loss, grads = answer
-    if not isinstance(grads, Sequence) or len(grads) != len(case.parameters):
-        raise ContractError(f"returned {_describe(grads)} as the gradients, {expected}")
-    return {"loss": loss, **dict(zip(case.parameters, grads, strict=True))}
-
-
-def _describe(value: Any) -> str:
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return f"a {type(value).__name__} of {len(value)}"
-    shape = getattr(value, "shape", None)
-    return (
-        "None" if value is None else f"a {type(value).__name__}{'' if shape is None else f' of shape {tuple(shape)}'}"
-    )
-
-
-def _tensor(name: str, value: Any, right: Array, noise: Callable[[], float]) -> Tensor:
-    largest = float(np.abs(right).max())
-    try:
-        array = _as_array(value, right.dtype)
-        problem = _problem(array, right)
-    except (TypeError, ValueError, RuntimeError) as failure:
-        problem = f"not an array: {failure}"
-    if problem is not None:
-        return Tensor(name, right.dtype, largest, problem=problem)
+def _tensor(name: str, array: Array, right: Array, largest: float, noise: Callable[[], float], *, lazy: bool) -> Tensor:
     difference = np.abs(array.astype(np.float64) - right.astype(np.float64))
     index = np.unravel_index(np.argmax(difference), right.shape)
     error = float(difference[index])
     bound = allowed(right.dtype, largest)
-    if error > bound:
+    if error > bound or not lazy:
         bound = allowed(right.dtype, largest, noise())
     where = tuple(map(int, index))
     yours, autograd = float(array[index]), float(right[index])
     return Tensor(name, right.dtype, largest, error, bound, where, yours, autograd)
 
 
-def _as_array(value: Any, dtype: np.dtype[Any]) -> Array:
-    """Lists and Python floats carry no dtype of their own and take the case's."""
-    if value is None:
-        raise TypeError("None")
-    if isinstance(value, torch.Tensor):
-        return value.detach().cpu().numpy()
-    array = np.asarray(value)
-    return array.astype(dtype) if isinstance(value, (float, list, tuple)) and array.dtype == np.float64 else array
-
-
-def _problem(array: Array, right: Array) -> str | None:
+def _problem(array: Array, right: Array, case: Case) -> str | None:
     if array.shape != right.shape:
-        return f"shape {array.shape}, expected {right.shape}"
+        return f"shape {array.shape}, expected {right.shape}{_hint(array, right, case)}"
     if array.dtype != right.dtype:
         return f"dtype {array.dtype}, expected {right.dtype}"
     if not np.isfinite(array).all():
         index = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
         return f"{array[index]}{f' at {list(index)}' if index else ''}, expected {right[index]}"
     return None
+
+
+def _hint(array: Array, right: Array, case: Case) -> str:
+    batch = len(case.inputs)
+    if array.ndim == 0:
+        return ": summed over everything"
+    if right.ndim == 0:
+        return ": one loss for each sample or output, not their mean or sum" if array.size > 1 else ": a scalar"
+    if array.size == right.size:
+        return ": transposed" if array.T.shape == right.shape else ": the same elements in another shape"
+    if array.shape == (right.shape[0], batch):
+        return ": not summed over the batch"
+    return ": summed over the other axis" if array.size == batch else ""

@@ -1,9 +1,15 @@
-"""What a check found, and the table that says so."""
+"""What a check found, and the text that says so."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from torch_ref.comparison import Comparison, Tensor
+import numpy as np
+
+from torch_ref.comparison import Comparison, Tensor, label
+from torch_ref.diagnosis import Finding
+
+PICTURE = 16, 32  # the most rows and columns of one
 
 
 @dataclass
@@ -17,16 +23,24 @@ class Tally:
 
 @dataclass
 class Summary:
-    """The cases of one kind. `failure` is the smallest case seen to fail."""
+    """The cases of one kind: how many, how many failed, each tensor, and the smallest case that fails.
+
+    breaches are failures of the contract: no tensors came of them. outcomes has the sizes of every case, and whether it
+    passed.
+    """
 
     cases: int = 0
     failed: int = 0
+    breaches: int = 0
     tensors: dict[str, Tally] = field(default_factory=dict)
     failure: Comparison | None = None
+    outcomes: list[tuple[dict[str, int], bool]] = field(default_factory=list)
 
     def add(self, comparison: Comparison) -> None:
         """Count one more case."""
         self.cases += 1
+        self.breaches += comparison.breach is not None
+        self.outcomes.append((comparison.case.sizes, comparison.passed))
         for name, tensor in comparison.tensors.items():
             tally = self.tensors.setdefault(name, Tally(tensor))
             tally.failed += not tensor.passed
@@ -38,33 +52,80 @@ class Summary:
             self.failure = comparison if smaller else self.failure
 
 
-@dataclass(frozen=True)
-class Report:
-    """One candidate, in one dtype. As a string: the table, then the smallest failing case if there is one."""
-
-    name: str
-    reference: str
-    dtype: str
-    ordinary: Summary
-    saturated: Summary
-    strict: bool
-
-    @property
-    def passed(self) -> bool:
-        """Whether no case that counts has failed."""
-        return self.ordinary.failed == 0 and not (self.strict and self.saturated.failed)
-
-    def __str__(self) -> str:
-        lines = [f"{self.name} against autograd of {self.reference}", "", table([self])]
-        for kind, summary in (("ordinary", self.ordinary), ("saturated", self.saturated)):
-            if summary.failure is not None and (kind == "ordinary" or self.strict):
-                lines += ["", f"The smallest {kind} case that fails:", str(summary.failure)]
-        return "\n".join(lines)
-
-
 def _badness(tensor: Tensor) -> tuple[bool, bool, float]:
     """A vacuous case is the worst only where all are; among the others, the one nearest to failing."""
     return not tensor.passed, not tensor.vacuous, tensor.severity
+
+
+@dataclass
+class Report:
+    """One candidate, in one dtype. As a string: the table, then why it fails, if it does.
+
+    settings are the options of the check. findings are the diagnosis; evidence are the cases it was made from. nearer
+    says, in float32, who is nearer the float64 result. noise is autograd's own, in u max|g|, on the first case; seconds
+    are those of one call, and of autograd.
+    """
+
+    name: str
+    reference: str
+    settings: dict[str, Any]
+    ordinary: Summary = field(default_factory=Summary)
+    saturated: Summary = field(default_factory=Summary)
+    findings: list[Finding] = field(default_factory=list)
+    evidence: list[Comparison] = field(default_factory=list)
+    nearer: list[str] = field(default_factory=list)
+    noise: dict[str, float] = field(default_factory=dict)
+    seconds: tuple[float, float] | None = None
+    interrupted: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether every case was judged and none that counts has failed."""
+        return self.failure is None and not self.interrupted
+
+    @property
+    def failure(self) -> Comparison | None:
+        """The smallest case that fails and counts."""
+        return self.ordinary.failure or (self.saturated.failure if self.settings["strict"] else None)
+
+    def __str__(self) -> str:
+        parts = [f"{self.name} against autograd of {self.reference}\n", table([self]), *self.explanation()]
+        return "\n".join(parts)
+
+    def explanation(self) -> list[str]:
+        """Why it fails, in lines: the diagnosis, the smallest case, and a picture of each tensor that is wrong."""
+        if self.failure is None:
+            return []
+        lines = []
+        if self.findings:
+            lines += [
+                "",
+                f"What is wrong with {self.name}",
+                *_indented(*(f"- {finding.text}" for finding in self.findings)),
+            ]
+        lines += ["", "The smallest case that fails", *_indented(str(self.failure), *self.nearer)]
+        wrong = next((comparison for comparison in self.evidence if not comparison.passed), None)
+        if wrong and (pictures := [drawn for name in wrong.tensors if (drawn := picture(wrong, name))]):
+            lines += ["", f"Right (.) and wrong (#) elements  {wrong.case}", *_indented(*pictures)]
+        return lines
+
+
+def picture(comparison: Comparison, name: str) -> str:
+    """A grid of the right and wrong elements of a gradient, a cell for several if it is large; "" if all right."""
+    tensor, yours, right = comparison.tensors[name], comparison.yours.get(name), comparison.autograd[name]
+    if tensor.passed or tensor.problem or yours is None or right.ndim != 2:
+        return ""
+    wrong = np.abs(yours.astype(float) - right.astype(float)) > tensor.allowed
+    down, across = (-(-size // most) for size, most in zip(wrong.shape, PICTURE, strict=True))
+    lines = [label(name) if down == across == 1 else f"{label(name)}, {down} × {across} elements a cell"]
+    for top in range(0, wrong.shape[0], down):
+        cells = (wrong[top : top + down, left : left + across].any() for left in range(0, wrong.shape[1], across))
+        lines.append("  " + "".join("#" if cell else "." for cell in cells))
+    return "\n".join(lines)
+
+
+def _indented(*texts: str) -> list[str]:
+    return [f"  {line}" for text in texts for line in text.splitlines()]
 
 
 HEADER = ("dtype", "cases", "tensor", "worst error", "in u max|g|", "allowed", "vacuous", "verdict")
@@ -72,22 +133,35 @@ HEADER = ("dtype", "cases", "tensor", "worst error", "in u max|g|", "allowed", "
 
 def table(reports: Iterable[Report]) -> str:
     """One line a dtype, kind of case and tensor: the error that is nearest to what is allowed, or furthest over it."""
-    rows: list[tuple[str, ...]] = [HEADER]
-    for report in reports:
-        for kind, summary in (("ordinary", report.ordinary), ("saturated", report.saturated)):
-            first = (report.dtype, f"{summary.cases} {kind}")
-            rows += [(*first, *_cells(name, tally, summary)) for name, tally in summary.tensors.items()]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    return aligned([HEADER, *(row for report in reports for row in rows(report))])
+
+
+def rows(report: Report) -> list[tuple[str, ...]]:
+    """The lines of `table` for one report, cell by cell."""
+    found: list[tuple[str, ...]] = []
+    for kind, summary in (("ordinary", report.ordinary), ("saturated", report.saturated)):
+        first = (report.settings["dtype"], f"{summary.cases} {kind}")
+        if summary.breaches:
+            found.append((*first, "(all)", "", "", "", "", f"{summary.breaches} of {summary.cases} break the contract"))
+        found += [(*first, *_cells(name, tally, summary)) for name, tally in summary.tensors.items()]
+    return found
+
+
+def verdict(tally: Tally, summary: Summary) -> str:
+    """For example "match", or "70 of 100 differ"."""
+    return f"{tally.failed} of {summary.cases} differ" if tally.failed else "match"
 
 
 def _cells(name: str, tally: Tally, summary: Summary) -> tuple[str, ...]:
-    worst = tally.worst
-    label = name if name == "loss" else f"dL/d{name}"
-    verdict = f"{tally.failed} of {summary.cases} differ" if tally.failed else "match"
+    worst, vacuous = tally.worst, str(tally.vacuous)
     if worst.problem:
-        return label, "", "", "", str(tally.vacuous), f"{verdict}: {worst.problem}"
+        return label(name), "", "", "", vacuous, f"{verdict(tally, summary)}: {worst.problem}"
     units = f"{worst.units:.1f}" if worst.units < 1e4 else f"{worst.units:.1e}"
-    return label, f"{worst.error:.1e}", units, f"{worst.allowed:.1e}", str(tally.vacuous), verdict
+    return label(name), f"{worst.error:.1e}", units, f"{worst.allowed:.1e}", vacuous, verdict(tally, summary)
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """The cells in columns, two spaces apart."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines)
+    return "\n".join("  ".join(cells).rstrip() for cells in padded)

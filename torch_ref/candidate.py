@@ -1,0 +1,162 @@
+"""The code under test: found by name, called on copies of a case, and held to its contract."""
+
+import importlib
+import importlib.util
+import inspect
+import io
+import linecache
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+
+from torch_ref.cases import Array, Case
+
+Candidate: TypeAlias = Callable[..., Any]  # (inputs, targets, *parameters) -> (loss, gradients in that order)
+
+
+class UnusableError(Exception):
+    """There is no candidate to test: no such file, module or function, or it fails on import."""
+
+
+class ContractError(Exception):
+    """The candidate did not return (loss, gradients), or did what it must not: there is nothing to compare."""
+
+
+def load(name: str) -> Candidate:
+    """The function that `package.module:function` or `path/to/file.py:function` names.
+
+    Files beside the file, or modules in the working directory, can be imported by it. Raises UnusableError.
+    """
+    source, colon, function = name.rpartition(":")
+    if not (source and colon and function):
+        raise UnusableError(f"{name}: expected package.module:function or path/to/file.py:function")
+    path = Path(source)
+    is_file = path.suffix == ".py" or path.is_file()
+    if is_file and not path.is_file():
+        raise UnusableError(f"{source}: no such file")
+    folder = str(path.resolve().parent) if is_file else str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        with redirect_stdout(io.StringIO()):
+            found: Any = _import_file(path) if is_file else importlib.import_module(source)
+    except ModuleNotFoundError as error:
+        if error.name and (source == error.name or source.startswith(f"{error.name}.")):
+            raise UnusableError(f"{source}: no such module") from None
+        raise UnusableError(f"{source}: fails on import: {_summary(error, source)}") from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever their file does on import
+        raise UnusableError(f"{source}: fails on import: {_summary(error, source)}") from None
+    for attribute in function.split("."):
+        if not hasattr(found, attribute):
+            names = sorted(n for n, value in vars(found).items() if inspect.isfunction(value) and n[0] != "_")
+            raise UnusableError(f"{name}: no such function; {source} has {', '.join(names) or 'none'}")
+        found = getattr(found, attribute)
+    if not callable(found):
+        raise UnusableError(f"{name}: a {type(found).__name__}, expected a function")
+    return found  # type: ignore[no-any-return]  # callable, as just seen
+
+
+def _import_file(path: Path) -> ModuleType:
+    name = path.stem if path.stem not in sys.modules else f"{path.stem} ({path.resolve()})"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UnusableError(f"{path}: not a Python file, expected one that ends in .py")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def call(candidate: Candidate, case: Case) -> dict[str, Any]:
+    """What the candidate returns for a copy of the case, by name: "loss" and each parameter's gradient.
+
+    What it prints is dropped. Raises ContractError when it raises, exits, writes to its arguments or returns anything
+    but a pair of the loss and one gradient per parameter.
+    """
+    given = {"inputs": case.inputs, "targets": case.targets, **case.parameters}
+    copies = {name: array.copy() for name, array in given.items()}
+    try:
+        with redirect_stdout(io.StringIO()), np.errstate(all="ignore"):  # exp(-G1) may overflow; a NaN is seen later
+            answer = candidate(*copies.values())
+    except SystemExit as error:
+        raise ContractError(f"called sys.exit({error.code!r}), expected it to return") from None
+    except Exception as error:
+        _demand_arguments(candidate, list(given))
+        raise ContractError(f"raised {_summary(error, _file_of(candidate))}") from error
+    for name, array in given.items():
+        if copies[name].shape != array.shape or copies[name].tobytes() != array.tobytes():
+            raise ContractError(f"wrote to its argument {name}, expected its arguments unchanged")
+    expected = f"expected (loss, ({', '.join(f'dL_d{name}' for name in case.parameters)}))"
+    if not isinstance(answer, Sequence) or isinstance(answer, str) or len(answer) != 2:
+        raise ContractError(f"returned {_describe(answer)}, {expected}")
+    loss, grads = answer
+    if not isinstance(grads, Sequence) or isinstance(grads, str) or len(grads) != len(case.parameters):
+        raise ContractError(f"returned {_describe(grads)} as the gradients, {expected}")
+    return {"loss": loss, **dict(zip(case.parameters, grads, strict=True))}
+
+
+def call_twice(candidate: Candidate, case: Case) -> None:
+    """Raise ContractError when the second call with the same arguments gives another answer than the first."""
+    first, second = (call(candidate, case) for _ in range(2))
+    for name, value in first.items():
+        try:
+            once, twice = (as_array(one, case.dtype) for one in (value, second[name]))
+        except (TypeError, ValueError, RuntimeError):
+            continue  # not an array: `compare` says so
+        if once.tobytes() != twice.tobytes():
+            kept = once.shape == twice.shape and np.allclose(twice, 2 * once)
+            why = ": it adds to the sums of the first, start them at zero in each call" if kept else ""
+            raise ContractError(f"gave another {name} in a second call with the same arguments{why}")
+
+
+def as_array(value: Any, dtype: np.dtype[Any]) -> Array:
+    """What np.asarray makes of the value. Lists and Python floats carry no dtype of their own and take `dtype`.
+
+    Raises TypeError, ValueError or RuntimeError for what is no array.
+    """
+    if value is None:
+        raise TypeError("None")
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu().numpy()
+    array = np.asarray(value)
+    return array.astype(dtype) if isinstance(value, float | list | tuple) and array.dtype == np.float64 else array
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"a {type(value).__name__} of {len(value)}"
+    shape = getattr(value, "shape", None)
+    kind = "None" if value is None else f"a {type(value).__name__}"
+    return kind if shape is None else f"{kind} of shape {tuple(shape)}"
+
+
+def _demand_arguments(candidate: Candidate, names: list[str]) -> None:
+    try:
+        inspect.signature(candidate).bind(*names)
+    except TypeError:
+        raise ContractError(f"takes {inspect.signature(candidate)}, expected ({', '.join(names)})") from None
+    except ValueError:  # a builtin without a signature
+        return
+
+
+def _file_of(candidate: Candidate) -> str:
+    code = getattr(inspect.unwrap(getattr(candidate, "func", candidate)), "__code__", None)
+    return code.co_filename if code else ""
+
+
+def _summary(error: BaseException, file: str) -> str:
+    """The exception, and the line that raised it: the innermost in `file`, or else the innermost of all."""
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if file and Path(frame.filename).resolve() == Path(file).resolve()]
+    text = f"{type(error).__name__}: {error}".removesuffix(": ")
+    if isinstance(error, SyntaxError) or not frames:
+        return text
+    frame = (theirs or frames)[-1]
+    line = linecache.getline(frame.filename, frame.lineno or 0).strip()
+    return f"{text} at {Path(frame.filename).name}:{frame.lineno}: {line}"

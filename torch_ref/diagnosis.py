@@ -1,0 +1,213 @@
+"""Why tensors disagree: which factor, other loss or classic mistake reproduces the candidate's own numbers.
+
+Nothing is said on suspicion. An explanation counts only if every tensor that it touches comes out as the candidate's
+did, on cases of different sizes, within what rounding allows for the explanation itself.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from typing import TypeAlias
+
+import numpy as np
+
+from torch_ref.candidate import Candidate, ContractError, as_array, call
+from torch_ref.cases import Array, Case
+from torch_ref.comparison import Comparison, label
+from torch_ref.factors import Factor, explain, find_factor
+from torch_ref.mistakes import ERRORS, MISTAKES, TENSORS, Mistake, run
+from torch_ref.rounding import Tensors, allowed, noise
+
+Make: TypeAlias = Callable[[Case], Tensors]  # what an explanation would give on a case
+
+GRADIENTS = TENSORS[1:]
+NEAR = 1e-3  # relative: what is further off is not worth measuring the noise of
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One explanation. kind: factor, loss, mistake, chain or condition. tensors: those it explains."""
+
+    kind: str
+    name: str
+    tensors: tuple[str, ...]
+    text: str
+
+
+def diagnose(candidate: Candidate, evidence: list[Comparison], reduction: str) -> list[Finding]:
+    """Explain the tensors that differ in `evidence`: ordinary cases of different sizes, with their noise measured."""
+    wrong = [name for name in TENSORS if not all(comparison.tensors[name].passed for comparison in evidence)]
+    findings: list[Finding] = []
+
+    def unexplained() -> list[str]:
+        return [name for name in wrong if not any(name in finding.tensors for finding in findings)]
+
+    for step in (_factors, _other_losses, _mistakes):
+        findings += step(evidence, unexplained(), reduction)
+    if unexplained():
+        findings += _ignored(candidate, evidence[0], unexplained())
+    if unexplained():
+        findings.append(_chain(unexplained(), wrong))
+    return findings
+
+
+def only_for(outcomes: list[tuple[dict[str, int], bool]]) -> list[Finding]:
+    """Of the sizes of many cases, and whether each passed: those that decide it, as in "right only for batch = 1"."""
+    findings = []
+    for size in outcomes[0][0]:
+        passing, failing = ({sizes[size] for sizes, passed in outcomes if passed is kind} for kind in (True, False))
+        if passing and failing and not passing & failing and min(len(passing), len(failing)) == 1:
+            kind, (only,) = ("right", passing) if len(passing) == 1 else ("wrong", failing)
+            text = f"{kind} for {size} = {only} and for no other {size}: is that size built into the code?"
+            findings.append(Finding("condition", f"{kind} only for {size} = {only}", TENSORS, text))
+    return findings
+
+
+def _ignored(candidate: Candidate, comparison: Comparison, wrong: list[str]) -> Iterator[Finding]:
+    """The arguments that wrong tensors do not depend on: data of the module is used in their place."""
+    for argument in ("inputs", "targets", *comparison.case.parameters):
+        case = deepcopy(comparison.case)
+        array = {"inputs": case.inputs, "targets": case.targets, **case.parameters}[argument]
+        array[...] = 1 - array if argument == "targets" else array + 1
+        with suppress(ContractError, TypeError, ValueError):
+            answer = call(candidate, case)
+            same = [
+                name for name in wrong if np.array_equal(as_array(answer[name], case.dtype), comparison.yours[name])
+            ]
+            if same:
+                text = f"{', '.join(map(label, same))}: the same whatever {argument} is; computed from something else, "
+                text += "data of the module perhaps."
+                yield Finding("mistake", f"{argument} is ignored", tuple(same), text)
+                return
+
+
+def _factors(evidence: list[Comparison], wrong: list[str], reduction: str) -> Iterator[Finding]:
+    many = any(comparison.case.sizes["out"] > 1 for comparison in evidence)
+    terms = (("batch", 1), ("out", 1)) if many else (("batch", 1),)
+    groups: dict[Factor, list[str]] = {}
+    for name in wrong:
+        comparable = all(c.tensors[name].problem is None and c.tensors[name].largest for c in evidence)
+        if comparable and (factor := find_factor(evidence, name)):
+            groups.setdefault(factor, []).append(name)
+    for factor, names in groups.items():
+        text = explain(factor, tuple(names), terms=terms, reduction=reduction)
+        yield Finding("factor", str(factor), tuple(names), text)
+
+
+def _other_losses(evidence: list[Comparison], wrong: list[str], reduction: str) -> Iterator[Finding]:
+    """The loss, or all four gradients together, of another formula than the right one."""
+    for names, subject in (GRADIENTS, "your gradient is"), (("loss",), "the value of your loss is"):
+        if set(names) <= set(wrong):
+            for formula, make in _losses(reduction):
+                if set(names) <= _matched(evidence, make(Mistake("", "", {}), 0.0), set(names)):
+                    yield Finding(
+                        "loss",
+                        formula,
+                        names,
+                        f"{subject} exactly {'those' if len(names) > 1 else 'that'} of {formula}.",
+                    )
+                    break
+
+
+def _losses(reduction: str) -> Iterator[tuple[str, Callable[[Mistake, float], Make]]]:
+    """Each loss that gradients may be of, the right one first: its formula, and the chain with a mistake in it."""
+    divisors: dict[str, Callable[[Case], int]] = {
+        "1/(batch·out) Σ": lambda case: case.sizes["batch"] * case.sizes["out"],
+        "Σ": lambda _: 1,
+        "1/batch Σ": lambda case: case.sizes["batch"],
+    }
+    right = "Σ" if reduction == "sum" else "1/(batch·out) Σ"
+    for error, sums in product(ERRORS, sorted(divisors, key=lambda sums: sums != right)):
+
+        def make(mistake: Mistake, p: float, error: str = error, sums: str = sums) -> Make:
+            return lambda case: run(case, divisors[sums](case), ERRORS[error], mistake.stages, p=p)
+
+        yield f"{sums} {error}", make
+
+
+def _matched(evidence: list[Comparison], make: Make, names: set[str]) -> set[str]:
+    """Those of the tensors that come out as the candidate's in every case."""
+    for comparison in evidence:
+        made = make(comparison.case)
+        distances = {name: _distance(comparison.yours.get(name), made[name]) for name in names}
+        names = {name for name in names if distances[name] <= NEAR * _largest(made[name])}
+        if not names:
+            break
+        measured = noise(partial(make, comparison.case), made)
+        bounds = {name: allowed(comparison.case.dtype, _largest(made[name]), measured[name]) for name in names}
+        names = {name for name in names if distances[name] <= bounds[name]}
+    return names
+
+
+def _distance(yours: Array | None, made: Array) -> float:
+    if yours is None or (made.ndim and made.shape != yours.shape):
+        return np.inf
+    return float(np.abs(yours.astype(float) - made.astype(float)).max())
+
+
+def _largest(array: Array) -> float:
+    return float(np.abs(array).max())
+
+
+def _mistakes(evidence: list[Comparison], wrong: list[str], reduction: str) -> Iterator[Finding]:
+    """The mistakes that explain most, first; each tensor is explained once."""
+    explanations = []
+    for (formula, make), mistake in product(_losses(reduction), MISTAKES) if wrong else ():
+        for p in mistake.values or _solved(evidence, make, mistake):
+            touched = _touched(evidence, make(mistake, p), wrong)
+            if touched and touched <= set(wrong) and touched <= _matched(evidence, make(mistake, p), touched):
+                explanations.append((touched, formula, mistake, p))
+    right = next(_losses(reduction))[0]
+    for touched, formula, mistake, p in sorted(explanations, key=lambda found: -len(found[0])):
+        if touched <= set(wrong):
+            wrong = [name for name in wrong if name not in touched]
+            name = mistake.name.format(p=p)
+            of = "" if formula == right else f" The rest of the chain is that of {formula}."
+            yield Finding("mistake", name, tuple(n for n in TENSORS if n in touched), f"{name}: {mistake.fix}.{of}")
+
+
+def _touched(evidence: list[Comparison], make: Make, wrong: list[str]) -> set[str]:
+    """The tensors that an explanation makes differ from autograd's; the loss only if the candidate's is wrong too."""
+    touched = set()
+    for comparison in evidence:
+        made = make(comparison.case)
+        touched |= {n for n in TENSORS if _distance(comparison.autograd[n], made[n]) > comparison.tensors[n].allowed}
+    return touched if "loss" in wrong or touched == {"loss"} else touched - {"loss"}
+
+
+def _solved(evidence: list[Comparison], make: Callable[[Mistake, float], Make], mistake: Mistake) -> list[float]:
+    """The number in a mistake that is linear in it, by least squares from the gradients of the first case."""
+    first = evidence[0]
+    at_0, at_1 = (make(mistake, p)(first.case) for p in (0.0, 1.0))
+    above = below = 0.0
+    for name in GRADIENTS:
+        direction = (at_1[name] - at_0[name]).astype(float)
+        yours = first.yours.get(name)
+        if yours is not None and yours.shape == direction.shape:
+            above += float(((yours - at_0[name]) * direction).sum())
+            below += float((direction**2).sum())
+    return [above / below] if below else []
+
+
+def _chain(left: list[str], wrong: list[str]) -> Finding:
+    """No explanation: say how far back along the chain everything is right."""
+    right = [name for name in TENSORS if name not in wrong]
+    agree = f"{', '.join(map(label, right))} agree{'s' if len(right) == 1 else ''}" if right else "nothing agrees"
+    if "W2" in right and "B2" in right:
+        upper = "so everything up to ∂L/∂G2 is right"
+        if "W1" in wrong and "B1" in wrong:
+            text = f"{upper}; the error enters at ∂L/∂S1 or ∂L/∂G1"
+        elif "loss" in wrong and len(wrong) == 1:
+            text = "so the forward pass and every gradient are right; only the value of the loss is not"
+        else:
+            text = f"{upper}, and so is ∂L/∂G1; the error is in {' and '.join(map(label, left))} alone"
+    elif "B1" in right or "W1" in right or "B2" in right or "W2" in right:
+        text = f"so ∂L/∂G of that layer is right; the error is in {', '.join(map(label, left))} alone"
+    elif "loss" in right:
+        text = "so the forward pass is right; the error enters at ∂L/∂S2 or ∂L/∂G2"
+    else:
+        text = "so the error enters in the forward pass, if not in several places"
+    return Finding("chain", "unexplained", tuple(left), f"no mistake we know gives these numbers. {agree}, {text}.")

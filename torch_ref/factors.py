@@ -1,0 +1,101 @@
+"""Which plain number, or which of the sizes, a wrong tensor is autograd's times: -1, 2, batch, batch/4, 1/batch."""
+
+from dataclasses import dataclass
+from math import log, prod
+
+import numpy as np
+
+from torch_ref.comparison import Comparison, label
+
+LOGARITHMS = {log(2): "ln 2", 1 / log(2): "1/ln 2", log(10): "ln 10", 1 / log(10): "1/ln 10"}
+POWERS: tuple[dict[str, int], ...] = (
+    {},
+    *({size: power} for size in ("batch", "out", "hidden", "in") for power in (1, -1)),
+    {"batch": 1, "out": 1},
+    {"batch": -1, "out": -1},
+    {"batch": 2},
+    {"batch": -2},
+)
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A constant times powers of the sizes of a case: {"batch": 1} for the batch, {"batch": -1} for one over it."""
+
+    constant: float
+    powers: tuple[tuple[str, int], ...]
+
+    def of(self, sizes: dict[str, int]) -> float:
+        """Its value for a case of these sizes."""
+        return self.constant * prod(float(sizes.get(size, 1)) ** power for size, power in self.powers)
+
+    def __str__(self) -> str:
+        magnitude = abs(self.constant)
+        above = [size for size, power in self.powers for _ in range(power)]
+        below = [size for size, power in self.powers for _ in range(-power)]
+        number = LOGARITHMS.get(magnitude, f"{magnitude:.6g}")
+        if 0 < magnitude < 1 and abs(1 / magnitude - round(1 / magnitude)) < 1e-9 / magnitude:
+            number, below = "1", [str(round(1 / magnitude)), *below]
+        numerator = " ".join(([] if number == "1" and above else [number]) + above)
+        denominator = f"({' '.join(below)})" if len(below) > 1 else "".join(below)
+        return f"{'-' if self.constant < 0 else ''}{numerator}{'/' if below else ''}{denominator}"
+
+
+def find_factor(evidence: list[Comparison], name: str) -> Factor | None:
+    """The factor that makes autograd's tensor the candidate's, within rounding and in every case, if there is one.
+
+    Every case must have the tensor in the right shape, and its allowance measured.
+    """
+    slack = max(comparison.tensors[name].allowed / comparison.tensors[name].largest for comparison in evidence)
+    for powers in POWERS:
+        unit = Factor(1.0, tuple(powers.items()))
+        factor = Factor(_plain(_ratio(evidence[0], name) / unit.of(evidence[0].case.sizes), slack), unit.powers)
+        if np.isfinite(factor.constant) and all(_reproduces(factor, comparison, name) for comparison in evidence):
+            return factor
+    return None
+
+
+def _ratio(comparison: Comparison, name: str) -> float:
+    right = comparison.autograd[name]
+    index = np.unravel_index(np.argmax(np.abs(right)), right.shape)
+    return float(comparison.yours[name][index]) / float(right[index])
+
+
+def _plain(ratio: float, slack: float) -> float:
+    """The plain number that a ratio stands for, if one is within what rounding allows; else the ratio."""
+    for number in (*LOGARITHMS, *(p / q for q in range(1, 65) for p in range(65))):
+        if abs(abs(ratio) - number) <= slack * max(number, 1.0):
+            return float(np.copysign(number, ratio))
+    return ratio
+
+
+def _reproduces(factor: Factor, comparison: Comparison, name: str) -> bool:
+    value = factor.of(comparison.case.sizes)
+    difference = np.abs(comparison.yours[name] - value * comparison.autograd[name].astype(float)).max()
+    return bool(difference <= max(abs(value), 1e-3) * comparison.tensors[name].allowed)
+
+
+def explain(factor: Factor, tensors: tuple[str, ...], *, terms: tuple[tuple[str, int], ...], reduction: str) -> str:
+    """In a sentence: what the tensors are, and what to do about it. terms: what the mean divides by, as powers."""
+    every = len([name for name in tensors if name != "loss"]) == 4
+    what = ", ".join(map(label, tensors))
+    if every:
+        what = "the loss and every gradient" if "loss" in tensors else "every gradient"
+    divided = tuple((size, -power) for size, power in factor.powers)
+    if factor.constant == 0:
+        why = "never computed"
+    elif not factor.powers and abs(factor.constant) in LOGARITHMS:
+        why = "a logarithm to another base; take the natural one"
+    elif not factor.powers:
+        why = "the sign is the wrong way round" if factor.constant == -1 else "a stray factor; take it out"
+    elif factor.powers == terms and reduction == "mean" and factor.constant == 1:
+        why = "of the sum, where the loss is a mean; divide by the number of terms"
+    elif factor.powers == terms and reduction == "mean":
+        why = f"divided by {1 / factor.constant:.6g} where the number of terms belongs, a hard-coded batch size?"
+    elif divided == terms and reduction == "sum":
+        why = "of the mean, where the loss is a sum; do not divide"
+    elif "batch" in dict(divided):
+        why = "averaged over the batch " + ("twice" if every else "though ∂L/∂G is a mean already; sum it")
+    else:
+        why = f"the size of {' and '.join(size for size, _ in factor.powers)} should not come into it"
+    return f"{what}: {factor} × autograd's ({why})."

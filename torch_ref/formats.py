@@ -1,0 +1,167 @@
+"""Reports for a person, a job summary and a program: text, Markdown and JSON, of one candidate or several."""
+
+import json
+import math
+import platform
+from importlib.metadata import version
+from typing import Any
+
+from torch_ref.comparison import Tensor, label
+from torch_ref.report import HEADER, Report, Summary, aligned, rows, verdict
+
+
+def versions() -> dict[str, str]:
+    """Of everything that a result depends on."""
+    return {
+        "gradgate": version("gradgate"),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("numpy", "torch", "hypothesis")},
+    }
+
+
+def text(reports: list[Report]) -> str:
+    """The table, side by side for several candidates, then why each fails."""
+    parts = [_title(reports), "", aligned(_table(reports))]
+    for report in reports:
+        parts += report.explanation()
+        if report.failure is not None:
+            parts += ["", f"To see it again: {reproduce(report)}"]
+        if report.interrupted:
+            parts += ["", f"{report.name}: interrupted after {report.ordinary.cases + report.saturated.cases} cases"]
+    return "\n".join(parts)
+
+
+def markdown(reports: list[Report]) -> str:
+    """The same for a job summary: the table, and why each fails in a block of its own."""
+    header, *lines = _table(reports)
+    table = [header, ["---"] * len(header), *lines]
+    parts = [f"### gradgate: {'pass' if all(r.passed for r in reports) else 'FAIL'}", "", _title(reports), ""]
+    parts += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in table]
+    for report in reports:
+        if explanation := report.explanation():
+            parts += ["", f"**{report.name}**", "", "```text", *explanation[1:], "```", "", f"`{reproduce(report)}`"]
+    return "\n".join(parts)
+
+
+def as_json(reports: list[Report]) -> str:
+    """The interface for programs; the README says what is in it. A number that is not finite becomes null."""
+    seconds = next((report.seconds[1] for report in reports if report.seconds), None)
+    model, loss, _ = reports[0].reference.rsplit(", ", 2)
+    shared = {name: value for name, value in reports[0].settings.items() if name != "dtype"}
+    document = {
+        "reference": {**versions(), "model": model, "loss": loss, "seconds_per_call": seconds},
+        "settings": {**shared, "dtype": sorted({report.settings["dtype"] for report in reports})},
+        "candidates": [_candidate(report) for report in reports],
+    }
+    return json.dumps(_finite(document), indent=2, allow_nan=False, ensure_ascii=False)
+
+
+def reproduce(report: Report) -> str:
+    """The command that makes this report again."""
+    settings = report.settings
+    words = ["gradgate", report.name]
+    for option, value, default in (
+        ("--cases", settings["cases"], 100),
+        ("--seed", settings["seed"], 0),
+        ("--dtype", settings["dtype"], "float64"),
+        ("--reduction", settings["reduction"], "mean"),
+        ("--max-batch", settings["batch"][1], 64),
+        ("--inputs", settings["inputs"], (1, 5)),
+        ("--hidden", settings["hidden"], (1, 8)),
+        ("--outputs", settings["outputs"], (1, 1)),
+    ):
+        if value != default:
+            words += [option, "..".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+    return " ".join(words + ["--strict"] * settings["strict"])
+
+
+def _title(reports: list[Report]) -> str:
+    of = reports[0].name if len({report.name for report in reports}) == 1 else f"{len(reports)} candidates"
+    return f"{of} against autograd of {reports[0].reference}"
+
+
+def _table(reports: list[Report]) -> list[list[str]]:
+    """One candidate: `report.table`. Several: a column each, and autograd's own rounding noise in the last."""
+    if len({report.name for report in reports}) == 1:
+        lines = [list(HEADER), *(list(row) for report in reports for row in rows(report))]
+        times = [report.seconds for report in reports if report.seconds]
+        for yours, autograd in times:
+            lines.append(["", "", "time", _microseconds(yours), "", "", "", f"autograd {_microseconds(autograd)}"])
+        return lines
+    lines = [["cases", "tensor", *(report.name for report in reports), "autograd"]]
+    for kind in ("ordinary", "saturated"):
+        summaries: list[Summary] = [getattr(report, kind) for report in reports]
+        if any(summary.breaches for summary in summaries):
+            cells = (f"{s.breaches} of {s.cases} break the contract" if s.breaches else "" for s in summaries)
+            lines.append([kind, "(all)", *cells, ""])
+        for name in dict.fromkeys(name for summary in summaries for name in summary.tensors):
+            cells = (_beside(summary, name) for summary in summaries)
+            lines.append(
+                [kind, label(name), *cells, f"± {reports[0].noise[name]:.1f} u max|g|" if kind == "ordinary" else ""]
+            )
+    if all(report.seconds for report in reports):
+        times = [report.seconds for report in reports if report.seconds]
+        lines.append(
+            ["", "time", *(_microseconds(yours) for yours, _ in times), _microseconds(min(a for _, a in times))]
+        )
+    return lines
+
+
+def _microseconds(seconds: float) -> str:
+    return f"{seconds * 1e6:.1f} µs a call"
+
+
+def _beside(summary: Summary, name: str) -> str:
+    tally = summary.tensors.get(name)
+    if tally is None:
+        return ""
+    worst = tally.worst
+    size = (
+        worst.problem or f"{worst.units:.1f} u max|g|" if worst.units < 1e4 else worst.problem or f"{worst.error:.1e}"
+    )
+    return f"{verdict(tally, summary)}, {size}"
+
+
+def _candidate(report: Report) -> dict[str, Any]:
+    failure = report.failure
+    return {
+        "name": report.name,
+        "dtype": report.settings["dtype"],
+        "verdict": "pass" if report.passed else "fail",
+        "interrupted": report.interrupted,
+        "ordinary": _summary(report.ordinary),
+        "saturated": _summary(report.saturated),
+        "failure": failure
+        and {
+            "message": str(failure),
+            "case": {"seed": failure.case.seed, **failure.case.sizes, "dtype": str(failure.case.dtype)},
+            "reproduce": reproduce(report),
+        },
+        "diagnosis": [vars(finding) for finding in report.findings],
+        "seconds_per_call": report.seconds and report.seconds[0],
+    }
+
+
+def _summary(summary: Summary) -> dict[str, Any]:
+    return {
+        "cases": summary.cases,
+        "failed": summary.failed,
+        "vacuous": sum(tally.vacuous for tally in summary.tensors.values()),
+        "tensors": {
+            name: {"verdict": "fail" if tally.failed else "pass", "failed": tally.failed, **_worst(tally.worst)}
+            for name, tally in summary.tensors.items()
+        },
+    }
+
+
+def _worst(worst: Tensor) -> dict[str, Any]:
+    relative = worst.error / worst.largest if worst.largest else None
+    return {"worst_error": worst.error, "allowed": worst.allowed, "worst_relative": relative, "problem": worst.problem}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

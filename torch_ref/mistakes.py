@@ -1,0 +1,260 @@
+"""The classic backprop mistakes: each is the right chain with one stage gone wrong.
+
+`STAGES` is the chain of `numpy_impl.mlp` in torch, so that the noise of a mistake can be measured like autograd's.
+A mistake replaces one stage, or one and what follows from it; everything after it is computed from what it gives.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from torch_ref.cases import Array, Case
+
+Stage: TypeAlias = Callable[[Any], Tensor]
+
+STAGES: dict[str, Stage] = {
+    "G1": lambda s: s.W1 @ s.inputs.T + s.B1,  # (hidden, batch)
+    "S1": lambda s: torch.sigmoid(s.G1),  # (hidden, batch)
+    "G2": lambda s: s.W2 @ s.S1 + s.B2,  # (out, batch)
+    "S2": lambda s: torch.sigmoid(s.G2),  # (out, batch)
+    "losses": lambda s: -s.t * torch.log(s.S2) - (1 - s.t) * torch.log(1 - s.S2),  # (out, batch)
+    "loss": lambda s: s.losses.sum() / s.terms,  # ()
+    "dL_dS2": lambda s: (s.S2 - s.t) / (s.S2 * (1 - s.S2)) / s.terms,  # (out, batch)
+    "dS2_dG2": lambda s: s.S2 * (1 - s.S2),  # (out, batch)
+    "dL_dG2": lambda s: s.dL_dS2 * s.dS2_dG2,  # (out, batch)
+    "dL_dS1": lambda s: s.W2.T @ s.dL_dG2,  # (hidden, batch)
+    "dS1_dG1": lambda s: s.S1 * (1 - s.S1),  # (hidden, batch)
+    "dL_dG1": lambda s: s.dL_dS1 * s.dS1_dG1,  # (hidden, batch)
+    "W1": lambda s: s.dL_dG1 @ s.inputs,  # (hidden, in), and so on: the gradients, by the names of the parameters
+    "B1": lambda s: s.dL_dG1.sum(1, keepdim=True),  # (hidden, 1)
+    "W2": lambda s: s.dL_dG2 @ s.S1.T,  # (out, hidden)
+    "B2": lambda s: s.dL_dG2.sum(1, keepdim=True),  # (out, 1)
+}
+TENSORS = "loss", "W1", "B1", "W2", "B2"
+
+# Other losses than binary cross-entropy: the elements to sum, and ∂L/∂S2.
+ERRORS: dict[str, dict[str, Stage]] = {
+    "(-t log S2 - (1-t) log(1-S2))": {},
+    "(S2 - t)²": {"losses": lambda s: (s.S2 - s.t) ** 2, "dL_dS2": lambda s: 2 * (s.S2 - s.t) / s.terms},
+    "½ (S2 - t)²": {"losses": lambda s: (s.S2 - s.t) ** 2 / 2, "dL_dS2": lambda s: (s.S2 - s.t) / s.terms},
+}
+
+
+def sigma_prime(x: Tensor) -> Tensor:
+    """σ′ as a function of the pre-activation."""
+    return torch.sigmoid(x) * (1 - torch.sigmoid(x))
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """What is wrong, how to put it right, and the stages that are wrong.
+
+    A stage may use `s.p`, a number that only the author of the mistake knows: it is one of `values`, or, where the
+    result is linear in it and `values` is empty, solved for. `{p}` in the name stands for it.
+    """
+
+    name: str
+    fix: str
+    stages: dict[str, Stage]
+    values: tuple[float, ...] = (0.0,)
+
+
+def run(case: Case, terms: float, *changes: dict[str, Stage], p: float = 0.0) -> dict[str, Array]:
+    """The chain on a case, with stages changed: the loss, divided by `terms`, and the gradients, by name."""
+    tensors = {name: torch.from_numpy(array) for name, array in case.parameters.items()}
+    s = SimpleNamespace(inputs=torch.from_numpy(case.inputs), t=torch.from_numpy(case.targets).T, terms=terms, p=p)
+    vars(s).update(tensors)
+    stages = STAGES.copy()
+    for change in changes:
+        stages |= change
+    results = {}
+    for name, stage in stages.items():
+        result = stage(s)
+        if name in TENSORS:
+            results[name] = result.numpy()
+        else:
+            setattr(s, name, result)
+    return {name: results[name] for name in TENSORS}
+
+
+def without(column: int) -> Stage:
+    """∂L/∂G2 with one sample of the batch left out."""
+
+    def stage(s: Any) -> Tensor:
+        kept: Tensor = s.dL_dS2 * s.dS2_dG2
+        kept[:, column] = 0
+        return kept
+
+    return stage
+
+
+def last_row_zero(tensor: Tensor) -> Tensor:
+    """A copy with nothing in its last row."""
+    tensor = tensor.clone()
+    tensor[-1] = 0
+    return tensor
+
+
+MISTAKES = (
+    # The forward pass
+    Mistake("the hidden activation is missing", "S1 = σ(G1)", {"S1": lambda s: s.G1}),
+    Mistake("the bias B1 is missing in the forward pass", "G1 = W1 X + B1", {"G1": lambda s: s.W1 @ s.inputs.T}),
+    Mistake("the bias B2 is missing in the forward pass", "G2 = W2 S1 + B2", {"G2": lambda s: s.W2 @ s.S1}),
+    Mistake(
+        "the hidden activation is tanh",
+        "S1 = σ(G1), and ∂S1/∂G1 = S1 (1 - S1)",
+        {"S1": lambda s: torch.tanh(s.G1), "dS1_dG1": lambda s: 1 - s.S1**2},
+    ),
+    Mistake(
+        "the hidden activation is a ReLU",
+        "S1 = σ(G1), and ∂S1/∂G1 = S1 (1 - S1)",
+        {"S1": lambda s: torch.relu(s.G1), "dS1_dG1": lambda s: (s.G1 > 0).to(s.G1.dtype)},
+    ),
+    # The loss
+    Mistake(
+        "the two terms of the loss have opposite signs",
+        "the loss is -t log S2 - (1-t) log(1-S2)",
+        {"losses": lambda s: -s.t * torch.log(s.S2) + (1 - s.t) * torch.log(1 - s.S2)},
+    ),
+    Mistake(
+        "the loss has no (1-t) log(1-S2) term",
+        "the loss is -t log S2 - (1-t) log(1-S2)",
+        {"losses": lambda s: -s.t * torch.log(s.S2)},
+    ),
+    Mistake(
+        "the logarithms of the loss are of S2 + {p:g}",
+        "leave the epsilon out of the logarithms, or clip S2 where it is 0 or 1 only",
+        {"losses": lambda s: -s.t * torch.log(s.S2 + s.p) - (1 - s.t) * torch.log(1 - s.S2 + s.p)},
+        tuple(10.0**-k for k in range(3, 16)),
+    ),
+    Mistake(
+        "∂L/∂S2 divides by S2 (1-S2) + {p:g}",
+        "leave the epsilon out, or use ∂L/∂G2 = S2 - t, which needs none",
+        {"dL_dS2": lambda s: (s.S2 - s.t) / (s.S2 * (1 - s.S2) + s.p) / s.terms},
+        tuple(10.0**-k for k in range(3, 16)),
+    ),
+    # σ′ of the output layer
+    Mistake("σ′ is missing in the output layer", "∂L/∂G2 = ∂L/∂S2 · S2 (1-S2)", {"dL_dG2": lambda s: s.dL_dS2}),
+    Mistake(
+        "σ′ of the output layer is taken of S2, already activated",
+        "σ′(G2) is S2 (1-S2): do not apply σ to S2 again",
+        {"dS2_dG2": lambda s: sigma_prime(s.S2)},
+    ),
+    Mistake(
+        "σ′ of the output layer is G (1-G) of the pre-activation G2",
+        "x (1-x) is σ′ only for an x that is activated: S2 (1-S2)",
+        {"dS2_dG2": lambda s: s.G2 * (1 - s.G2)},
+    ),
+    Mistake(
+        "σ′ of the output layer is taken of the error",
+        "∂L/∂G2 = ∂L/∂S2 · S2 (1-S2): σ′ belongs to the activation, not to the error",
+        {"dL_dG2": lambda s: s.dL_dS2 * s.dL_dS2 * (1 - s.dL_dS2)},
+    ),
+    Mistake("the first sample of the batch is dropped", "sum over all samples", {"dL_dG2": without(0)}),
+    Mistake("the last sample of the batch is dropped", "sum over all samples", {"dL_dG2": without(-1)}),
+    # Back through W2
+    Mistake(
+        "∂L/∂S1 is computed with an updated W2 (W2 - {p:.3g} ∂L/∂W2)",
+        "compute every gradient before the first update",
+        {"dL_dS1": lambda s: (s.W2 - s.p * s.dL_dG2 @ s.S1.T).T @ s.dL_dG2},
+        (),
+    ),
+    Mistake(
+        "∂L/∂S2 is propagated to the hidden layer, without σ′ of the output layer",
+        "∂L/∂S1 = W2ᵀ ∂L/∂G2",
+        {"dL_dS1": lambda s: s.W2.T @ s.dL_dS2},
+    ),
+    Mistake(
+        "W2 is not transposed",
+        "∂L/∂S1 = W2ᵀ ∂L/∂G2",
+        {"dL_dS1": lambda s: s.W2 @ s.dL_dG2 if len(s.W2) == len(s.W2.T) else s.W2.T @ s.dL_dG2},
+    ),
+    # σ′ of the hidden layer
+    Mistake("σ′ is missing in the hidden layer", "∂L/∂G1 = ∂L/∂S1 · S1 (1-S1)", {"dL_dG1": lambda s: s.dL_dS1}),
+    Mistake(
+        "σ′ of the hidden layer is applied twice",
+        "∂L/∂G1 = ∂L/∂S1 · S1 (1-S1), once",
+        {"dL_dG1": lambda s: s.dL_dS1 * s.dS1_dG1 * s.dS1_dG1},
+    ),
+    Mistake(
+        "σ′ of the hidden layer is taken of S1, already activated",
+        "σ′(G1) is S1 (1-S1): do not apply σ to S1 again",
+        {"dS1_dG1": lambda s: sigma_prime(s.S1)},
+    ),
+    Mistake(
+        "σ′ of the hidden layer is G (1-G) of the pre-activation G1",
+        "x (1-x) is σ′ only for an x that is activated: S1 (1-S1)",
+        {"dS1_dG1": lambda s: s.G1 * (1 - s.G1)},
+    ),
+    Mistake(
+        "σ′ of the hidden layer is taken of the error",
+        "∂L/∂G1 = ∂L/∂S1 · S1 (1-S1): σ′ belongs to the activation, not to the error",
+        {"dL_dG1": lambda s: s.dL_dS1 * s.dL_dS1 * (1 - s.dL_dS1)},
+    ),
+    # The gradients themselves
+    Mistake("∂L/∂W1 lacks σ′ of the hidden layer", "∂L/∂W1 = ∂L/∂G1 X", {"W1": lambda s: s.dL_dS1 @ s.inputs}),
+    Mistake(
+        "∂L/∂W1 is computed from S1, not from the inputs",
+        "∂L/∂W1 = ∂L/∂G1 · inputs",
+        {"W1": lambda s: s.dL_dG1 @ s.S1.T},
+    ),
+    Mistake(
+        "∂L/∂W1 is transposed", "return it as (hidden, in), the shape of W1", {"W1": lambda s: s.inputs.T @ s.dL_dG1.T}
+    ),
+    Mistake(
+        "the last row of ∂L/∂W1 is left at 0", "fill every row", {"W1": lambda s: last_row_zero(s.dL_dG1 @ s.inputs)}
+    ),
+    Mistake(
+        "∂L/∂W1 has weight decay in it ({p:.3g} W1)",
+        "return the gradient of the loss alone",
+        {"W1": lambda s: s.dL_dG1 @ s.inputs + s.p * s.W1},
+        (),
+    ),
+    Mistake(
+        "∂L/∂B1 lacks σ′ of the hidden layer",
+        "∂L/∂B1 = Σ ∂L/∂G1 over the batch",
+        {"B1": lambda s: s.dL_dS1.sum(1, keepdim=True)},
+    ),
+    Mistake("∂L/∂B1 is not summed over the batch", "sum it over the batch", {"B1": lambda s: s.dL_dG1}),
+    Mistake(
+        "∂L/∂B1 is summed over the hidden units, not over the batch",
+        "∂L/∂G1.sum(axis=1, keepdims=True) for a (hidden, batch) array",
+        {"B1": lambda s: s.dL_dG1.sum(0, keepdim=True)},
+    ),
+    Mistake("∂L/∂B1 is summed over everything", "sum over the batch alone", {"B1": lambda s: s.dL_dG1.sum()}),
+    Mistake("∂L/∂B1 is a copy of ∂L/∂B2", "∂L/∂B1 = Σ ∂L/∂G1 over the batch", {"B1": STAGES["B2"]}),
+    Mistake("∂L/∂W2 lacks σ′ of the output layer", "∂L/∂W2 = ∂L/∂G2 S1ᵀ", {"W2": lambda s: s.dL_dS2 @ s.S1.T}),
+    Mistake("∂L/∂W2 is computed from G1, not from S1", "∂L/∂W2 = ∂L/∂G2 S1ᵀ", {"W2": lambda s: s.dL_dG2 @ s.G1.T}),
+    Mistake(
+        "∂L/∂W2 is computed from the inputs, not from S1", "∂L/∂W2 = ∂L/∂G2 S1ᵀ", {"W2": lambda s: s.dL_dG2 @ s.inputs}
+    ),
+    Mistake("∂L/∂W2 is transposed", "return it as (out, hidden), the shape of W2", {"W2": lambda s: s.S1 @ s.dL_dG2.T}),
+    Mistake(
+        "the last column of ∂L/∂W2 is left at 0",
+        "fill every column",
+        {"W2": lambda s: last_row_zero(s.S1 @ s.dL_dG2.T).T},
+    ),
+    Mistake(
+        "∂L/∂W2 has weight decay in it ({p:.3g} W2)",
+        "return the gradient of the loss alone",
+        {"W2": lambda s: s.dL_dG2 @ s.S1.T + s.p * s.W2},
+        (),
+    ),
+    Mistake(
+        "∂L/∂B2 lacks σ′ of the output layer",
+        "∂L/∂B2 = Σ ∂L/∂G2 over the batch",
+        {"B2": lambda s: s.dL_dS2.sum(1, keepdim=True)},
+    ),
+    Mistake("∂L/∂B2 is not summed over the batch", "sum it over the batch", {"B2": lambda s: s.dL_dG2}),
+    Mistake(
+        "∂L/∂B2 is summed over the outputs, not over the batch",
+        "∂L/∂G2.sum(axis=1, keepdims=True) for an (out, batch) array",
+        {"B2": lambda s: s.dL_dG2.sum(0, keepdim=True)},
+    ),
+    Mistake("∂L/∂B2 is summed over everything", "sum over the batch alone", {"B2": lambda s: s.dL_dG2.sum()}),
+    Mistake("∂L/∂B2 is a copy of ∂L/∂B1", "∂L/∂B2 = Σ ∂L/∂G2 over the batch", {"B2": STAGES["B1"]}),
+)
