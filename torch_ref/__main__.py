@@ -30,8 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     built_in = not options.candidates
     dtypes = [options.dtype] if options.dtype else ["float64", "float32"] if built_in else ["float64"]
+    outputs = options.outputs or ((1, 3) if built_in else (1, 1))
     try:
-        shapes = Shapes((1, options.max_batch), options.inputs, options.hidden, options.outputs)
+        shapes = Shapes((1, options.max_batch), options.inputs, options.hidden, outputs)
         candidates = [(name, load(name)) for name in options.candidates or [BUILT_IN]]
     except (UnusableError, ValueError) as error:
         return _unusable(str(error))
@@ -85,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-batch", type=_count, default=64, metavar="N", help="the largest batch (64)")
     add("--inputs", type=_range, default=(1, 5), metavar="N..M", help="widths, one or a range (1..5)")
     add("--hidden", type=_range, default=(1, 8), metavar="N..M", help="(1..8)")
-    add("--outputs", type=_range, default=(1, 1), metavar="N..M", help="(1)")
+    add("--outputs", type=_range, metavar="N..M", help="(1; 1..3 for the built-in candidate)")
     add("--strict", action="store_true", help="saturated cases decide too")
     add("--format", choices=["text", "markdown", "json"], default="text", help="on standard output (text)")
     add("--save", type=Path, metavar="FILE.npz", help="write the smallest case that fails, and both answers")

@@ -8,7 +8,7 @@ import linecache
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -73,16 +73,17 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
-def call(candidate: Candidate, case: Case) -> dict[str, Any]:
+def call(candidate: Candidate, case: Case, printed: io.StringIO | None = None) -> dict[str, Any]:
     """What the candidate returns for a copy of the case, by name: "loss" and each parameter's gradient.
 
-    What it prints is dropped. Raises ContractError when it raises, exits, writes to its arguments or returns anything
-    but a pair of the loss and one gradient per parameter.
+    What it prints goes to `printed`, never to standard output. Raises ContractError when it raises, exits, writes to
+    its arguments or returns anything but a pair of the loss and one gradient per parameter.
     """
     given = {"inputs": case.inputs, "targets": case.targets, **case.parameters}
     copies = {name: array.copy() for name, array in given.items()}
     try:
-        with redirect_stdout(io.StringIO()), np.errstate(all="ignore"):  # exp(-G1) may overflow; a NaN is seen later
+        # exp(-G1) may overflow; what comes of it is seen later
+        with redirect_stdout(printed or io.StringIO()), np.errstate(all="ignore"):
             answer = candidate(*copies.values())
     except SystemExit as error:
         raise ContractError(f"called sys.exit({error.code!r}), expected it to return") from None
@@ -113,6 +114,14 @@ def call_twice(candidate: Candidate, case: Case) -> None:
             kept = once.shape == twice.shape and np.allclose(twice, 2 * once)
             why = ": it adds to the sums of the first, start them at zero in each call" if kept else ""
             raise ContractError(f"gave another {name} in a second call with the same arguments{why}")
+
+
+def prints(candidate: Candidate, case: Case) -> bool:
+    """Whether a call writes to standard output."""
+    printed = io.StringIO()
+    with suppress(ContractError):
+        call(candidate, case, printed)
+    return bool(printed.getvalue())
 
 
 def as_array(value: Any, dtype: np.dtype[Any]) -> Array:

@@ -103,12 +103,7 @@ def _other_losses(evidence: list[Comparison], wrong: list[str], reduction: str) 
         if set(names) <= set(wrong):
             for formula, make in _losses(reduction):
                 if set(names) <= _matched(evidence, make(Mistake("", "", {}), 0.0), set(names)):
-                    yield Finding(
-                        "loss",
-                        formula,
-                        names,
-                        f"{subject} exactly {'those' if len(names) > 1 else 'that'} of {formula}.",
-                    )
+                    yield Finding("loss", formula, names, f"{subject} exactly that of {formula}.")
                     break
 
 
@@ -128,13 +123,13 @@ def _losses(reduction: str) -> Iterator[tuple[str, Callable[[Mistake, float], Ma
         yield f"{sums} {error}", make
 
 
-def _matched(evidence: list[Comparison], make: Make, names: set[str]) -> set[str]:
-    """Those of the tensors that come out as the candidate's in every case."""
+def _matched(evidence: list[Comparison], make: Make, names: set[str], *, measure: bool = True) -> set[str]:
+    """Those of the tensors that come out as the candidate's in every case; or, unless measured, roughly so."""
     for comparison in evidence:
         made = make(comparison.case)
         distances = {name: _distance(comparison.yours.get(name), made[name]) for name in names}
         names = {name for name in names if distances[name] <= NEAR * _largest(made[name])}
-        if not names:
+        if not names or not measure:
             break
         measured = noise(partial(make, comparison.case), made)
         bounds = {name: allowed(comparison.case.dtype, _largest(made[name]), measured[name]) for name in names}
@@ -157,8 +152,11 @@ def _mistakes(evidence: list[Comparison], wrong: list[str], reduction: str) -> I
     explanations = []
     for (formula, make), mistake in product(_losses(reduction), MISTAKES) if wrong else ():
         for p in mistake.values or _solved(evidence, make, mistake):
-            touched = _touched(evidence, make(mistake, p), wrong)
-            if touched and touched <= set(wrong) and touched <= _matched(evidence, make(mistake, p), touched):
+            explanation = make(mistake, p)
+            if not _matched(evidence[:1], explanation, set(wrong), measure=False):
+                continue
+            touched = _touched(evidence, explanation, wrong)
+            if touched and touched <= set(wrong) and touched <= _matched(evidence, explanation, touched):
                 explanations.append((touched, formula, mistake, p))
     right = next(_losses(reduction))[0]
     for touched, formula, mistake, p in sorted(explanations, key=lambda found: -len(found[0])):
@@ -174,7 +172,9 @@ def _touched(evidence: list[Comparison], make: Make, wrong: list[str]) -> set[st
     touched = set()
     for comparison in evidence:
         made = make(comparison.case)
-        touched |= {n for n in TENSORS if _distance(comparison.autograd[n], made[n]) > comparison.tensors[n].allowed}
+        for name, right in comparison.autograd.items():
+            if made[name].shape != right.shape or _distance(right, made[name]) > comparison.tensors[name].allowed:
+                touched.add(name)
     return touched if "loss" in wrong or touched == {"loss"} else touched - {"loss"}
 
 

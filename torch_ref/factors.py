@@ -82,19 +82,22 @@ def explain(factor: Factor, tensors: tuple[str, ...], *, terms: tuple[tuple[str,
     if every:
         what = "the loss and every gradient" if "loss" in tensors else "every gradient"
     divided = tuple((size, -power) for size, power in factor.powers)
+    batches = dict(factor.powers).get("batch", 0)
     if factor.constant == 0:
         why = "never computed"
     elif not factor.powers and abs(factor.constant) in LOGARITHMS:
         why = "a logarithm to another base; take the natural one"
     elif not factor.powers:
         why = "the sign is the wrong way round" if factor.constant == -1 else "a stray factor; take it out"
-    elif factor.powers == terms and reduction == "mean" and factor.constant == 1:
-        why = "of the sum, where the loss is a mean; divide by the number of terms"
-    elif factor.powers == terms and reduction == "mean":
-        why = f"divided by {1 / factor.constant:.6g} where the number of terms belongs, a hard-coded batch size?"
     elif divided == terms and reduction == "sum":
         why = "of the mean, where the loss is a sum; do not divide"
-    elif "batch" in dict(divided):
+    elif batches > 0 and factor.constant == 1:
+        why = (
+            f"not divided by the {'number of terms' if factor.powers == terms else 'batch'}, though the loss is a mean"
+        )
+    elif batches > 0:
+        why = f"divided by {1 / factor.constant:.6g} where the batch belongs, a batch size that is hard-coded?"
+    elif batches < 0:
         why = "averaged over the batch " + ("twice" if every else "though ∂L/∂G is a mean already; sum it")
     else:
         why = f"the size of {' and '.join(size for size, _ in factor.powers)} should not come into it"

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from torch_ref.comparison import Tensor, label
-from torch_ref.report import HEADER, Report, Summary, aligned, rows, verdict
+from torch_ref.report import HEADER, Report, Summary, aligned, in_units, rows
 
 
 def versions() -> dict[str, str]:
@@ -95,15 +95,12 @@ def _table(reports: list[Report]) -> list[list[str]]:
             cells = (f"{s.breaches} of {s.cases} break the contract" if s.breaches else "" for s in summaries)
             lines.append([kind, "(all)", *cells, ""])
         for name in dict.fromkeys(name for summary in summaries for name in summary.tensors):
-            cells = (_beside(summary, name) for summary in summaries)
-            lines.append(
-                [kind, label(name), *cells, f"± {reports[0].noise[name]:.1f} u max|g|" if kind == "ordinary" else ""]
-            )
+            own = f"± {reports[0].noise[name]:.1f} u max|g|" if kind == "ordinary" and reports[0].noise else ""
+            lines.append([kind, label(name), *(_beside(summary, name) for summary in summaries), own])
     if all(report.seconds for report in reports):
         times = [report.seconds for report in reports if report.seconds]
-        lines.append(
-            ["", "time", *(_microseconds(yours) for yours, _ in times), _microseconds(min(a for _, a in times))]
-        )
+        autograd = min(autograd for _, autograd in times)
+        lines.append(["", "time", *(_microseconds(yours) for yours, _ in times), _microseconds(autograd)])
     return lines
 
 
@@ -115,11 +112,8 @@ def _beside(summary: Summary, name: str) -> str:
     tally = summary.tensors.get(name)
     if tally is None:
         return ""
-    worst = tally.worst
-    size = (
-        worst.problem or f"{worst.units:.1f} u max|g|" if worst.units < 1e4 else worst.problem or f"{worst.error:.1e}"
-    )
-    return f"{verdict(tally, summary)}, {size}"
+    size = tally.worst.problem.partition(",")[0] if tally.worst.problem else f"{in_units(tally.worst)} u max|g|"
+    return f"{tally.failed} of {summary.cases} differ, {size}" if tally.failed else f"match, {size}"
 
 
 def _candidate(report: Report) -> dict[str, Any]:
@@ -138,6 +132,7 @@ def _candidate(report: Report) -> dict[str, Any]:
             "reproduce": reproduce(report),
         },
         "diagnosis": [vars(finding) for finding in report.findings],
+        "notes": report.notes,
         "seconds_per_call": report.seconds and report.seconds[0],
     }
 

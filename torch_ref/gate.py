@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, Verbosity
 from hypothesis.errors import Flaky, NoSuchExample
 from hypothesis.strategies import SearchStrategy
 
-from torch_ref.candidate import Candidate, ContractError, call_twice
+from torch_ref.candidate import Candidate, ContractError, call_twice, prints
 from torch_ref.cases import Case, Shapes, draw
 from torch_ref.comparison import Comparison, compare
 from torch_ref.diagnosis import diagnose, only_for
@@ -93,9 +93,12 @@ def check(
                     _shrink(judge, strategy, seed, summary)
             if report.ordinary.failed and stable:
                 _diagnose(called, reference, shapes, report)
-            report.noise = _noise(reference, draw(*shapes.explicit()[0], seed=seed, dtype=dtype))
-            if time:
-                report.seconds = _seconds(called, reference, explicit[0])
+            first = draw(*shapes.explicit()[0], seed=seed, dtype=dtype)
+            report.noise = _noise(reference, first)
+            if prints(called, first):
+                report.notes.append("prints to standard output; it is left out here")
+            if time and not report.ordinary.breaches:
+                report.seconds = _seconds(called, reference, first)
         except KeyboardInterrupt:
             report.interrupted = True
     return report

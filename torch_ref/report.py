@@ -61,9 +61,9 @@ def _badness(tensor: Tensor) -> tuple[bool, bool, float]:
 class Report:
     """One candidate, in one dtype. As a string: the table, then why it fails, if it does.
 
-    settings are the options of the check. findings are the diagnosis; evidence are the cases it was made from. nearer
-    says, in float32, who is nearer the float64 result. noise is autograd's own, in u max|g|, on the first case; seconds
-    are those of one call, and of autograd.
+    settings are the options of the check. findings are the diagnosis, evidence the cases it was made from, notes what
+    the user should know besides. nearer says, in float32, who is nearer the float64 result. noise is autograd's own, in
+    u max|g|, on the first case; seconds are those of one call, and of autograd.
     """
 
     name: str
@@ -73,6 +73,7 @@ class Report:
     saturated: Summary = field(default_factory=Summary)
     findings: list[Finding] = field(default_factory=list)
     evidence: list[Comparison] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     nearer: list[str] = field(default_factory=list)
     noise: dict[str, float] = field(default_factory=dict)
     seconds: tuple[float, float] | None = None
@@ -94,9 +95,9 @@ class Report:
 
     def explanation(self) -> list[str]:
         """Why it fails, in lines: the diagnosis, the smallest case, and a picture of each tensor that is wrong."""
+        lines = [line for note in self.notes for line in ("", f"{self.name} {note}")]
         if self.failure is None:
-            return []
-        lines = []
+            return lines
         if self.findings:
             lines += [
                 "",
@@ -141,23 +142,25 @@ def rows(report: Report) -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
     for kind, summary in (("ordinary", report.ordinary), ("saturated", report.saturated)):
         first = (report.settings["dtype"], f"{summary.cases} {kind}")
+        uncounted = "" if kind == "ordinary" or report.settings["strict"] else " (does not count)"
         if summary.breaches:
-            found.append((*first, "(all)", "", "", "", "", f"{summary.breaches} of {summary.cases} break the contract"))
-        found += [(*first, *_cells(name, tally, summary)) for name, tally in summary.tensors.items()]
+            broken = f"{summary.breaches} of {summary.cases} break the contract{uncounted}"
+            found.append((*first, "(all)", "", "", "", "", broken))
+        for name, tally in summary.tensors.items():
+            verdict = f"{tally.failed} of {summary.cases} differ{uncounted}" if tally.failed else "match"
+            found.append((*first, label(name), *_size(tally.worst), str(tally.vacuous), verdict))
     return found
 
 
-def verdict(tally: Tally, summary: Summary) -> str:
-    """For example "match", or "70 of 100 differ"."""
-    return f"{tally.failed} of {summary.cases} differ" if tally.failed else "match"
-
-
-def _cells(name: str, tally: Tally, summary: Summary) -> tuple[str, ...]:
-    worst, vacuous = tally.worst, str(tally.vacuous)
+def _size(worst: Tensor) -> tuple[str, str, str]:
     if worst.problem:
-        return label(name), "", "", "", vacuous, f"{verdict(tally, summary)}: {worst.problem}"
-    units = f"{worst.units:.1f}" if worst.units < 1e4 else f"{worst.units:.1e}"
-    return label(name), f"{worst.error:.1e}", units, f"{worst.allowed:.1e}", vacuous, verdict(tally, summary)
+        return worst.problem.partition(",")[0], "", ""  # what came; the smallest case says what was expected
+    return f"{worst.error:.1e}", in_units(worst), f"{worst.allowed:.1e}"
+
+
+def in_units(tensor: Tensor) -> str:
+    """The error in u max|g|, short."""
+    return f"{tensor.units:.1f}" if tensor.units < 1e4 else f"{tensor.units:.1e}"
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:

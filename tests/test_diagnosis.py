@@ -1,0 +1,260 @@
+"""The diagnosis: every mistake is named, and no other; nothing right is accused; what is unknown is narrowed down."""
+
+import numpy as np
+import pytest
+
+from numpy_impl import forward, loss_and_grads, xor
+from torch_ref import Shapes, check
+from torch_ref.cases import Case, draw
+from torch_ref.comparison import compare
+from torch_ref.diagnosis import diagnose
+from torch_ref.evidence import gather
+from torch_ref.mistakes import ERRORS, MISTAKES, TENSORS, Mistake, run
+from torch_ref.reference import mlp
+from torch_ref.report import picture
+
+NAMES = TENSORS[1:]
+ONE_OUTPUT, MORE_OUTPUTS = Shapes(), Shapes(outputs=(2, 3))
+NONE = Mistake("", "", {})
+
+
+def candidate_of(mistake, p=0.0, *, error="(-t log S2 - (1-t) log(1-S2))", terms=lambda batch, out: batch * out):
+    """The mistake as someone would hand it in."""
+
+    def candidate(inputs, targets, W1, B1, W2, B2):
+        sizes = dict(zip(("batch", "out"), targets.shape, strict=True))
+        case = Case(0, sizes, inputs, targets, {"W1": W1, "B1": B1, "W2": W2, "B2": B2})
+        tensors = run(case, terms(*targets.shape), ERRORS[error], mistake.stages, p=p)
+        return tensors["loss"], tuple(tensors[name] for name in NAMES)
+
+    return candidate
+
+
+def findings_of(candidate, shapes=MORE_OUTPUTS, dtype="float64", reduction="mean"):
+    evidence = gather(candidate, mlp(reduction), shapes, dtype)
+    assert not any(comparison.breach for comparison in evidence), str(evidence[0])
+    return diagnose(candidate, evidence, reduction)
+
+
+def changed(**changes):
+    """The right answer, with some of its tensors changed by functions of the tensor and the case's batch and sizes."""
+
+    def candidate(inputs, targets, *parameters):
+        loss, grads = loss_and_grads(inputs, targets, *parameters)
+        tensors = {"loss": loss, **grads._asdict()}
+        for name, change in changes.items():
+            tensors[name] = change(tensors[name], len(inputs))
+        return tensors["loss"], tuple(tensors[name] for name in NAMES)
+
+    return candidate
+
+
+@pytest.mark.parametrize(
+    ("shapes", "dtype"), [(ONE_OUTPUT, "float64"), (MORE_OUTPUTS, "float64"), (MORE_OUTPUTS, "float32")]
+)
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
+def test_every_mistake_is_rejected_and_named_and_no_other(mistake, shapes, dtype):
+    p = mistake.values[0] if mistake.values else 0.125
+    candidate = candidate_of(mistake, p)
+    evidence = gather(candidate, mlp(), shapes, dtype)
+    assert not any(comparison.breach for comparison in evidence)
+    if shapes is ONE_OUTPUT and all(comparison.passed for comparison in evidence):
+        assert (
+            "W2 is not transposed" in mistake.name or "over the outputs" in mistake.name
+        )  # no mistake with one output
+        return
+    findings = diagnose(candidate, evidence, "mean")
+    expected = mistake.name.format(p=p)
+    if shapes is ONE_OUTPUT and "over the outputs" in mistake.name:
+        expected = "∂L/∂B2 is not summed over the batch"  # over the one output, that is the same
+    assert [(finding.kind, finding.name) for finding in findings] == [("mistake", expected)]
+    assert not all(comparison.passed for comparison in evidence)
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.1, 3.0])
+def test_the_updated_W2_is_named_with_its_learning_rate(rate):
+    updated = next(mistake for mistake in MISTAKES if "updated W2" in mistake.name)
+    (finding,) = findings_of(candidate_of(updated, rate))
+    assert f"(W2 - {rate:g} ∂L/∂W2)" in finding.text
+    assert finding.tensors == ("W1", "B1")
+    assert "compute every gradient before the first update" in finding.text
+
+
+@pytest.mark.parametrize("p", [1e-5, 1e-8, 1e-12])
+def test_an_epsilon_in_the_logarithms_is_named_with_its_size(p):
+    epsilon = next(mistake for mistake in MISTAKES if "logarithms of the loss" in mistake.name)
+    (finding,) = findings_of(candidate_of(epsilon, p))
+    assert finding.name == f"the logarithms of the loss are of S2 + {p:g}"
+    assert finding.tensors == ("loss",)
+
+
+FACTORS = {
+    "the sign": (changed(W1=lambda g, _: -g), "-1", ("W1",), "the sign is the wrong way round"),
+    "a stray 2": (changed(W2=lambda g, _: 2 * g, B2=lambda g, _: 2 * g), "2", ("W2", "B2"), "a stray factor"),
+    "a half": (changed(B1=lambda g, _: g / 2), "1/2", ("B1",), "a stray factor"),
+    "zeros": (changed(B1=lambda g, _: 0 * g), "0", ("B1",), "never computed"),
+    "no plain number": (changed(B1=lambda g, _: 0.123456789 * g), "0.123457", ("B1",), "a stray factor"),
+    "batch": (changed(W1=lambda g, n: n * g), "batch", ("W1",), "not divided by the batch"),
+    "1/batch": (changed(B2=lambda g, n: g / n), "1/batch", ("B2",), "averaged over the batch though"),
+    "a batch of 4": (changed(**dict.fromkeys(NAMES, lambda g, n: g * n / 4)), "batch/4", NAMES, "batch"),
+    "half a batch": (changed(**dict.fromkeys(NAMES, lambda g, n: g * n / 2)), "batch/2", NAMES, "batch"),
+    "the loss in bits": (changed(loss=lambda g, _: g / np.log(2)), "1/ln 2", ("loss",), "a logarithm to another base"),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("candidate", "name", "tensors", "text"), FACTORS.values(), ids=FACTORS)
+def test_a_factor_is_recognised(candidate, name, tensors, text, dtype):
+    if candidate is FACTORS["no plain number"][0] and dtype == "float32":
+        name = "0.123457"
+    (finding,) = findings_of(candidate, dtype=dtype)
+    assert (finding.kind, finding.tensors) == ("factor", tensors)
+    assert finding.name == name or abs(float(finding.name) - 0.123457) < 1e-6
+    assert text in finding.text
+
+
+def sums(*arrays):
+    return loss_and_grads(*arrays, reduction="sum")
+
+
+def test_a_sum_for_a_mean_is_one_finding_with_the_number_of_terms():
+    (finding,) = findings_of(lambda *arrays: (loss_and_grads(*arrays)[0], sums(*arrays)[1]))
+    assert (finding.kind, finding.name, finding.tensors) == ("factor", "batch out", NAMES)
+    assert finding.text.startswith("every gradient: batch out × autograd's (not divided by the number of terms")
+    (finding,) = findings_of(sums, shapes=ONE_OUTPUT)
+    assert (finding.name, finding.tensors) == ("batch", TENSORS)
+    assert finding.text.startswith("the loss and every gradient: batch × autograd's")
+
+
+def test_a_mean_for_a_sum():
+    (finding,) = findings_of(changed(), reduction="sum")
+    assert (finding.name, finding.tensors) == ("1/(batch out)", TENSORS)
+    assert "of the mean, where the loss is a sum" in finding.text
+
+
+def test_a_hard_coded_batch_size_is_named():
+    (finding,) = findings_of(changed(**dict.fromkeys(NAMES, lambda g, n: g * n / 4)), shapes=ONE_OUTPUT)
+    assert "divided by 4 where the batch belongs" in finding.text
+
+
+def test_one_factor_for_all_is_told_apart_from_different_ones():
+    mixed = changed(W1=lambda g, n: n * g, W2=lambda g, n: n * g, B1=lambda g, n: g / n, B2=lambda g, n: g / n)
+    found = {finding.tensors: finding.name for finding in findings_of(mixed)}
+    assert found == {("W1", "W2"): "batch", ("B1", "B2"): "1/batch"}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("error", [error for error in ERRORS if "log" not in error])
+@pytest.mark.parametrize(
+    ("formula", "terms"),
+    [("1/(batch·out) Σ", lambda batch, out: batch * out), ("Σ", lambda *_: 1), ("1/batch Σ", lambda batch, _: batch)],
+)
+def test_the_gradient_of_another_loss_is_named(error, formula, terms, dtype):
+    of_another = candidate_of(NONE, error=error, terms=terms)
+    only_gradients = lambda *arrays: (loss_and_grads(*arrays)[0], of_another(*arrays)[1])  # noqa: E731
+    (finding,) = findings_of(only_gradients, dtype=dtype)
+    assert (finding.kind, finding.name, finding.tensors) == ("loss", f"{formula} {error}", NAMES)
+    assert f"exactly that of {formula} {error}" in finding.text
+    gradients, value = findings_of(of_another, dtype=dtype)
+    assert (gradients.tensors, value.tensors) == (NAMES, ("loss",))
+    assert value.name == f"{formula} {error}"
+    (value,) = findings_of(lambda *arrays: (of_another(*arrays)[0], loss_and_grads(*arrays)[1]), dtype=dtype)
+    assert value.text.startswith("the value of your loss is exactly that of")
+
+
+def test_a_mistake_on_the_gradient_of_another_loss_is_named_with_the_loss():
+    sigma = next(mistake for mistake in MISTAKES if mistake.name == "σ′ is missing in the hidden layer")
+    found = findings_of(candidate_of(sigma, error="½ (S2 - t)²", terms=lambda *_: 1))
+    assert [finding.name for finding in found] == ["Σ ½ (S2 - t)²", sigma.name] or found[0].name == sigma.name
+    assert any("Σ ½ (S2 - t)²" in finding.text for finding in found)
+
+
+def test_two_mistakes_in_different_tensors_are_both_named():
+    def both(*arrays):
+        loss, (dW1, _, dW2, dB2) = loss_and_grads(*arrays)
+        _, unsummed = candidate_of(next(m for m in MISTAKES if m.name.startswith("∂L/∂B1 is not summed")))(*arrays)[:2]
+        return loss, (dW1, unsummed[1], dW2, -dB2)
+
+    found = findings_of(both)
+    assert {finding.name for finding in found} == {"-1", "∂L/∂B1 is not summed over the batch"}
+
+
+CHAIN = {
+    "after G2": (changed(W1=lambda g, _: g**3, B1=lambda g, _: g**3), ("W1", "B1"), "enters at ∂L/∂S1 or ∂L/∂G1"),
+    "W1 alone": (changed(W1=lambda g, _: g**3), ("W1",), "and so is ∂L/∂G1; the error is in dL/dW1 alone"),
+    "W2 alone": (changed(W2=lambda g, _: g**3), ("W2",), "the error is in dL/dW2 alone"),
+    "all": (changed(**dict.fromkeys(NAMES, lambda g, _: g**3)), NAMES, "the error enters at ∂L/∂S2 or ∂L/∂G2"),
+    "the loss": (changed(loss=lambda g, _: g**3), ("loss",), "only the value of the loss is not"),
+    "everything": (changed(**dict.fromkeys(TENSORS, lambda g, _: g**3)), TENSORS, "enters in the forward pass"),
+}
+
+
+@pytest.mark.parametrize(("candidate", "tensors", "text"), CHAIN.values(), ids=CHAIN)
+def test_what_is_unknown_is_narrowed_down(candidate, tensors, text):
+    (finding,) = findings_of(candidate)
+    assert (finding.kind, finding.tensors) == ("chain", tensors)
+    assert text in finding.text
+
+
+def module_data(inputs, targets, W1, B1, W2, B2):
+    """Forward on the module's XOR batch, whatever the inputs."""
+    S1, S2 = forward(xor.INPUTS, W1, B1, W2, B2)[1::2]
+    dG2 = (S2 - xor.TARGETS.T) / len(xor.INPUTS)
+    dG1 = W2.T @ dG2 * S1 * (1 - S1)
+    grads = dG1 @ xor.INPUTS, dG1.sum(1, keepdims=True), dG2 @ S1.T, dG2.sum(1, keepdims=True)
+    return loss_and_grads(inputs, targets, W1, B1, W2, B2)[0], grads
+
+
+def test_data_of_the_module_is_named():
+    (finding,) = findings_of(module_data, shapes=Shapes(inputs=(2, 2)))
+    assert (finding.name, finding.tensors) == ("inputs is ignored", NAMES)
+
+
+@pytest.mark.parametrize(
+    ("wrong_if", "name"),
+    [
+        (lambda x, **_: len(x) != 1, "right only for batch = 1"),
+        (lambda x, **_: len(x) == 1, "wrong only for batch = 1"),
+        (lambda W1, **_: len(W1) > 1, "right only for hidden = 1"),
+        (lambda W2, **_: len(W2) > 1, "right only for out = 1"),
+    ],
+)
+def test_the_size_that_decides_is_named(wrong_if, name):
+    def candidate(inputs, targets, W1, B1, W2, B2):
+        if wrong_if(x=inputs, W1=W1, W2=W2):
+            raise ValueError("shapes do not fit")
+        return loss_and_grads(inputs, targets, W1, B1, W2, B2)
+
+    report = check(candidate, cases=60, shapes=Shapes(outputs=(1, 3)))
+    assert name in [finding.name for finding in report.findings]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_nothing_right_is_accused(dtype):
+    for shapes in (ONE_OUTPUT, MORE_OUTPUTS):
+        assert findings_of(loss_and_grads, shapes=shapes, dtype=dtype) == []
+    assert check(loss_and_grads, cases=50, dtype=dtype).findings == []
+
+
+def test_in_float32_it_says_who_is_nearer_the_float64_result():
+    report = check(changed(W1=lambda g, _: g * np.float32(1.001)), cases=10, dtype="float32")
+    (line,) = report.nearer
+    assert line.startswith("dL/dW1 against float64: yours is off by ")
+    yours, autograd = (float(text.split()[-1]) for text in line.replace(", autograd", "").split(" by ")[1:])
+    assert yours > 100 * autograd
+    assert line in str(report)
+
+
+def test_a_picture_shows_where_the_tensor_is_wrong():
+    def last_row(grad, _):
+        grad = grad.copy()
+        grad[-1] += 1
+        return grad
+
+    comparison = compare(changed(W1=last_row), draw(4, 5, 3, 2, seed=0), mlp())
+    assert picture(comparison, "W1") == "dL/dW1\n  .....\n  .....\n  #####"
+    assert picture(comparison, "W2") == ""
+    large = compare(changed(W1=last_row), draw(4, 100, 40, 1, seed=0), mlp())
+    title, *grid = picture(large, "W1").splitlines()
+    assert title == "dL/dW1, 3 × 4 elements a cell"
+    assert [line.strip() for line in grid] == 13 * ["." * 25] + ["#" * 25]
