@@ -74,13 +74,12 @@ def _ignored(candidate: Candidate, comparison: Comparison, wrong: list[str]) -> 
         array[...] = 1 - array if argument == "targets" else array + 1
         with suppress(ContractError, TypeError, ValueError):
             answer = call(candidate, case)
-            same = [
-                name for name in wrong if np.array_equal(as_array(answer[name], case.dtype), comparison.yours[name])
-            ]
+            arrays = {name: as_array(answer[name], case.dtype) for name in wrong if name in comparison.yours}
+            same = tuple(name for name, array in arrays.items() if np.array_equal(array, comparison.yours[name]))
             if same:
                 text = f"{', '.join(map(label, same))}: the same whatever {argument} is; computed from something else, "
                 text += "data of the module perhaps."
-                yield Finding("mistake", f"{argument} is ignored", tuple(same), text)
+                yield Finding("mistake", f"{argument} is ignored", same, text)
                 return
 
 
@@ -138,9 +137,10 @@ def _matched(evidence: list[Comparison], make: Make, names: set[str], *, measure
 
 
 def _distance(yours: Array | None, made: Array) -> float:
-    if yours is None or (made.ndim and made.shape != yours.shape):
+    if yours is None or yours.dtype.kind != "f" or (made.ndim and made.shape != yours.shape):
         return np.inf
-    return float(np.abs(yours.astype(float) - made.astype(float)).max())
+    with np.errstate(invalid="ignore"):  # infinity from infinity: NaN is near nothing
+        return float(np.abs(yours.astype(float) - made.astype(float)).max())
 
 
 def _largest(array: Array) -> float:
@@ -186,7 +186,7 @@ def _solved(evidence: list[Comparison], make: Callable[[Mistake, float], Make], 
     for name in GRADIENTS:
         direction = (at_1[name] - at_0[name]).astype(float)
         yours = first.yours.get(name)
-        if yours is not None and yours.shape == direction.shape:
+        if yours is not None and _distance(yours, direction) < np.inf:
             above += float(((yours - at_0[name]) * direction).sum())
             below += float((direction**2).sum())
     return [above / below] if below else []

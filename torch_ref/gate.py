@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, Verbosity
 from hypothesis.errors import Flaky, NoSuchExample
 from hypothesis.strategies import SearchStrategy
 
-from torch_ref.candidate import Candidate, ContractError, call_twice, prints
+from torch_ref.candidate import Candidate, ContractError, demand_the_same, prints
 from torch_ref.cases import Case, Shapes, draw
 from torch_ref.comparison import Comparison, compare
 from torch_ref.diagnosis import diagnose, only_for
@@ -87,9 +87,11 @@ def check(
                 saturated = summary is report.saturated
                 explicit = [draw(*sizes, seed=seed, dtype=dtype, saturated=saturated) for sizes in shapes.explicit()]
                 stable = _judge_explicit(judge, called, explicit[:count], summary)
+                if not stable:
+                    break
                 strategy = shapes.strategy(dtype, saturated=saturated)
                 _judge_drawn(judge, strategy, count - len(explicit), seed, summary)
-                if summary.failed and stable:
+                if summary.failed:
                     _shrink(judge, strategy, seed, summary)
             if report.ordinary.failed and stable:
                 _diagnose(called, reference, shapes, report)
@@ -137,13 +139,13 @@ def _reduced(candidate: Candidate, reduction: str) -> Candidate:
 def _judge_explicit(
     judge: Callable[[Case], Comparison], candidate: Candidate, cases: list[Case], summary: Summary
 ) -> bool:
-    """Judge these cases. Returns whether the candidate gives the same answer twice; what it gives is no use if not."""
+    """Judge these cases. Returns whether the candidate gives the same answer twice; its answers are no use if not."""
     stable = True
     for case in cases:
         comparison = judge(case)
         if comparison.breach is None:
             try:
-                call_twice(candidate, case)
+                demand_the_same(candidate, case, comparison.yours, comparison.autograd)
             except ContractError as error:
                 comparison, stable = replace(comparison, breach=str(error), tensors={}), False
         summary.add(comparison)
