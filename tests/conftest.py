@@ -1,9 +1,14 @@
-"""Hypothesis profiles, and one thread for torch: two only fight over arrays this small."""
+"""Hypothesis profiles, one thread for torch, and --candidate: the parity tests on another implementation."""
 
 import os
 
+import pytest
 import torch
 from hypothesis import settings
+
+from torch_ref.candidate import UnusableError, load
+
+BUILT_IN = "numpy_impl:loss_and_grads"
 
 settings.register_profile("dev", deadline=None, database=None)
 settings.register_profile("ci", deadline=None, database=None, derandomize=True)
@@ -11,4 +16,35 @@ settings.register_profile("ci", deadline=None, database=None, derandomize=True)
 settings.register_profile("nightly", deadline=None, database=None, derandomize=False, max_examples=5000)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")  # --hypothesis-profile=nightly comes after this
 
-torch.set_num_threads(1)
+torch.set_num_threads(1)  # two only fight over arrays this small
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--candidate",
+        metavar="MODULE:FUNCTION",
+        default=BUILT_IN,
+        help=f"run the parity tests on this loss_and_grads, ordinary cases with one output ({BUILT_IN})",
+    )
+
+
+def pytest_configure(config):
+    """Before anything is collected: a candidate that cannot be used is a mistake on the command line."""
+    try:
+        config.candidate = load(config.getoption("candidate"))
+    except UnusableError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_report_header(config):
+    return f"held against autograd: {config.getoption('candidate')}"
+
+
+@pytest.fixture(scope="session")
+def candidate(pytestconfig):
+    return pytestconfig.candidate
+
+
+@pytest.fixture(scope="session")
+def is_built_in(pytestconfig):
+    return pytestconfig.getoption("candidate") == BUILT_IN

@@ -9,6 +9,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from numpy_impl import forward, loss_and_grads
+from numpy_impl import mlp as mlp_module
 from torch_ref import Shapes, assert_matches_autograd, check
 from torch_ref.cases import draw
 from torch_ref.comparison import compare
@@ -238,6 +239,14 @@ def test_saturated_cases_decide_only_when_strict():
     assert ordinary.saturated.cases == 10
     assert ordinary.saturated.failed > 0
     assert not check(with_the_shortcut, cases=40, strict=True).passed
+
+
+@pytest.mark.parametrize(("constant", "value"), [("LOG_MIN", -99.0), ("EPSILON", 1e-12)])
+def test_saturated_cases_hold_to_torchs_own_constants(monkeypatch, constant, value):
+    """Its logarithms stop at -100, and its 1e-12 is a float32."""
+    assert check(loss_and_grads, cases=100).saturated.failed == 0
+    monkeypatch.setattr(mlp_module, constant, value)
+    assert check(loss_and_grads, cases=100).saturated.failed > 0
 
 
 def test_cases_that_prove_nothing_are_counted():

@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
             shapes=shapes,
             strict=options.strict,
             time=options.time,
-            on_case=_progress(name, options.cases + max(1, options.cases // 4)),
+            on_case=progress(name, options.cases + max(1, options.cases // 4)),
         )
         reports.append(report)
         if report.interrupted:
@@ -113,7 +113,7 @@ def _range(text: str) -> Range:
     return int(match[1]), int(match[2] or match[1])
 
 
-def _progress(name: str, total: int) -> Callable[[int], None]:
+def progress(name: str, total: int) -> Callable[[int], None]:
     """A line on standard error, if that is a terminal and it has been two seconds."""
     start = time.monotonic()
 

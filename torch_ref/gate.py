@@ -75,7 +75,7 @@ def check(
         str(reference),
         {"cases": cases, "seed": seed, "dtype": dtype, "reduction": reduction, **vars(shapes), "strict": strict},
     )
-    called = _reduced(candidate, reduction)
+    called = with_reduction(candidate, reduction)
 
     def judge(case: Case) -> Comparison:
         on_case(report.ordinary.cases + report.saturated.cases)
@@ -128,7 +128,8 @@ def _demand_options(candidate: Any, cases: int, seed: int, dtype: str, reduction
         raise ValueError(f"seed: {seed}, expected 0 or more")
 
 
-def _reduced(candidate: Candidate, reduction: str) -> Candidate:
+def with_reduction(candidate: Candidate, reduction: str) -> Candidate:
+    """The candidate with its `reduction` parameter bound, if it has one."""
     try:
         takes_reduction = "reduction" in inspect.signature(candidate).parameters
     except ValueError:  # a builtin without a signature
