@@ -50,7 +50,7 @@ def changed(**changes):
 
 
 @pytest.mark.parametrize(
-    ("shapes", "dtype"), [(ONE_OUTPUT, "float64"), (MORE_OUTPUTS, "float64"), (MORE_OUTPUTS, "float32")]
+    ("shapes", "dtype"), [(ONE_OUTPUT, "float32"), (MORE_OUTPUTS, "float64")], ids=["one output", "more outputs"]
 )
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
 def test_every_mistake_is_rejected_and_named_and_no_other(mistake, shapes, dtype):

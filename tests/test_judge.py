@@ -89,9 +89,9 @@ CORRECT = [
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("candidate", CORRECT, ids=lambda candidate: candidate.__name__)
 def test_correct_code_stays_green_however_it_is_written(candidate, dtype):
-    report = check(candidate, cases=400, seed=1, dtype=dtype, shapes=SHAPES)
+    report = check(candidate, cases=250, seed=1, dtype=dtype, shapes=SHAPES)
     assert report.passed, str(report)
-    assert report.ordinary.cases == 400
+    assert report.ordinary.cases == 250
 
 
 def changed(name, change):
@@ -129,7 +129,7 @@ PLANTED = {
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(("candidate", "wrong"), PLANTED.values(), ids=PLANTED)
 def test_planted_mistakes_go_red_where_they_are(candidate, wrong, dtype):
-    report = check(candidate, cases=30, dtype=dtype, shapes=SHAPES)
+    report = check(candidate, cases=10, dtype=dtype, shapes=SHAPES)
     assert not report.passed
     assert {name for name, tally in report.ordinary.tensors.items() if tally.failed} == wrong
 
@@ -164,51 +164,6 @@ def test_a_relative_error_of_1e_12_in_one_gradient_goes_red_in_95_of_100_cases()
     for name in NAMES:
         assert sum(not comparison.tensors[name].passed for comparison in comparisons) >= 0.95 * len(cases)
     assert all(comparison.tensors["loss"].passed for comparison in comparisons)
-
-
-STRUCTURE = {
-    "NaN": (changed("W1", lambda g, **_: g * np.nan), r"dL/dW1: nan at \[0, 0\], expected -?\d"),
-    "one infinity": (changed("B2", lambda g, **_: g + np.inf), r"dL/dB2: inf at \[0, 0\], expected"),
-    "a NaN loss": (changed("loss", lambda loss, **_: loss * np.nan), r"loss: nan, expected \d"),
-    "shape (1, h)": (changed("B1", lambda g, **_: g.T), r"dL/dB1: shape \(1, \d\), expected \(\d, 1\): transposed"),
-    "a loss per sample": (changed("loss", lambda loss, t, **_: loss + 0 * t), r"loss: shape \(\d+, 1\), expected \(\)"),
-    "float32 in float64": (changed("W2", lambda g, **_: g.astype("f")), r"dL/dW2: dtype float32, expected float64"),
-    "complex": (changed("W2", lambda g, **_: g + 0j), r"dL/dW2: dtype complex128, expected float64"),
-    "None for one": (changed("B2", lambda *_, **__: None), r"dL/dB2: not an array: None"),
-    "a ragged list": (changed("B2", lambda *_, **__: [[1.0], [1.0, 2.0]]), r"dL/dB2: not an array"),
-    "a missing gradient": (lambda *a: (0.5, loss_and_grads(*a)[1][:3]), r"a tuple of 3 as the gradients"),
-    "nothing": (lambda *_: None, r"returned None, expected \(loss, \(dL_dW1, dL_dB1, dL_dW2, dL_dB2\)\)"),
-    "a bare array": (lambda *a: a[0], r"returned a ndarray of shape \(\d+, \d\), expected \(loss, "),
-    "an exception": (lambda *_: 1 / 0, "raised ZeroDivisionError: division by zero"),
-}  # fmt: skip  # one a line
-
-
-@pytest.mark.parametrize(("candidate", "message"), STRUCTURE.values(), ids=STRUCTURE)
-def test_what_cannot_be_compared_goes_red_and_says_why(candidate, message):
-    with pytest.raises(AssertionError, match=message):
-        assert_matches_autograd(candidate, cases=10)
-
-
-def test_a_candidate_that_writes_to_its_arguments_is_told_so_and_changes_nothing():
-    def writes(x, t, W1, B1, W2, B2):
-        answer = loss_and_grads(x, t, W1, B1, W2, B2)
-        W2 -= 0.1 * answer[1].W2
-        return answer
-
-    case = draw(5, 3, 4, 2, seed=0)
-    before = case.parameters["W2"].copy()
-    comparison = compare(writes, case, mlp())
-    assert "wrote to its argument W2" in str(comparison)
-    np.testing.assert_array_equal(case.parameters["W2"], before)
-
-
-def test_lists_and_python_floats_will_do():
-    def as_lists(*arguments):
-        loss, grads = loss_and_grads(*arguments)
-        return [float(loss), [grad.tolist() for grad in grads]]
-
-    for dtype in ("float64", "float32"):
-        assert_matches_autograd(as_lists, cases=20, dtype=dtype)
 
 
 def test_a_reduction_parameter_is_given_the_reduction():

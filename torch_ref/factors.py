@@ -1,6 +1,7 @@
 """Which plain number, or which of the sizes, a wrong tensor is autograd's times: -1, 2, batch, batch/4, 1/batch."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from math import log, prod
 
 import numpy as np
@@ -63,7 +64,9 @@ def _ratio(comparison: Comparison, name: str) -> float:
 
 def _plain(ratio: float, slack: float) -> float:
     """The plain number that a ratio stands for, if one is within what rounding allows; else the ratio."""
-    for number in (*LOGARITHMS, *(p / q for q in range(1, 65) for p in range(65))):
+    if not np.isfinite(ratio):
+        return ratio
+    for number in (*LOGARITHMS, float(Fraction(abs(ratio)).limit_denominator(64))):
         if abs(abs(ratio) - number) <= slack * max(number, 1.0):
             return float(np.copysign(number, ratio))
     return ratio
