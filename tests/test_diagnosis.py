@@ -6,10 +6,11 @@ import pytest
 from numpy_impl import forward, loss_and_grads, xor
 from torch_ref import Shapes, check
 from torch_ref.cases import Case, draw
+from torch_ref.chain import ERRORS, TENSORS, run
 from torch_ref.comparison import compare
 from torch_ref.diagnosis import diagnose
 from torch_ref.evidence import gather
-from torch_ref.mistakes import ERRORS, MISTAKES, TENSORS, Mistake, run
+from torch_ref.mistakes import MISTAKES, Mistake
 from torch_ref.reference import mlp
 from torch_ref.report import picture
 

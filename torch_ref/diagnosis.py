@@ -16,9 +16,10 @@ import numpy as np
 
 from torch_ref.candidate import Candidate, ContractError, as_array, call
 from torch_ref.cases import Array, Case
+from torch_ref.chain import ERRORS, TENSORS, run
 from torch_ref.comparison import Comparison, label
 from torch_ref.factors import Factor, explain, find_factor
-from torch_ref.mistakes import ERRORS, MISTAKES, TENSORS, Mistake, run
+from torch_ref.mistakes import MISTAKES, Mistake
 from torch_ref.rounding import Tensors, allowed, noise
 
 Make: TypeAlias = Callable[[Case], Tensors]  # what an explanation would give on a case
