@@ -99,6 +99,7 @@ FACTORS = {
     "1/batch": (changed(B2=lambda g, n: g / n), "1/batch", ("B2",), "averaged over the batch though"),
     "a batch of 4": (changed(**dict.fromkeys(NAMES, lambda g, n: g * n / 4)), "batch/4", NAMES, "batch"),
     "half a batch": (changed(**dict.fromkeys(NAMES, lambda g, n: g * n / 2)), "batch/2", NAMES, "batch"),
+    "minus batch/4": (changed(W1=lambda g, n: -n * g / 4), "-batch/4", ("W1",), "the sign is the wrong way round"),
     "the loss in bits": (changed(loss=lambda g, _: g / np.log(2)), "1/ln 2", ("loss",), "a logarithm to another base"),
 }
 
@@ -182,10 +183,12 @@ def test_two_mistakes_in_different_tensors_are_both_named():
 
 CHAIN = {
     "after G2": (changed(W1=lambda g, _: g**3, B1=lambda g, _: g**3), ("W1", "B1"), "enters at ∂L/∂S1 or ∂L/∂G1"),
-    "W1 alone": (changed(W1=lambda g, _: g**3), ("W1",), "and so is ∂L/∂G1; the error is in dL/dW1 alone"),
+    "W1 alone": (changed(W1=lambda g, _: g**3), ("W1",), "∂L/∂G1 and ∂L/∂G2 are right; the error is in dL/dW1 alone"),
     "W2 alone": (changed(W2=lambda g, _: g**3), ("W2",), "the error is in dL/dW2 alone"),
     "all": (changed(**dict.fromkeys(NAMES, lambda g, _: g**3)), NAMES, "the error enters at ∂L/∂S2 or ∂L/∂G2"),
     "the loss": (changed(loss=lambda g, _: g**3), ("loss",), "only the value of the loss is not"),
+    "W2 and the loss": (changed(W2=lambda g, _: g**3, loss=lambda g, _: g**3), ("loss", "W2"), "dL/dW2 alone"),
+    "nearly": (changed(W1=lambda g, _: g + 1e-8 * g**2), ("W1",), "nearly right, as finite differences are"),
     "everything": (changed(**dict.fromkeys(TENSORS, lambda g, _: g**3)), TENSORS, "enters in the forward pass"),
 }
 
@@ -195,6 +198,12 @@ def test_what_is_unknown_is_narrowed_down(candidate, tensors, text):
     (finding,) = findings_of(candidate)
     assert (finding.kind, finding.tensors) == ("chain", tensors)
     assert text in finding.text
+
+
+def test_single_precision_is_named():
+    in_float32 = changed(**dict.fromkeys(TENSORS, lambda g, _: np.asarray(g, "f").astype(float)))
+    (finding,) = findings_of(in_float32)
+    assert (finding.kind, finding.name, finding.tensors) == ("precision", "float32", TENSORS)
 
 
 def module_data(inputs, targets, W1, B1, W2, B2):

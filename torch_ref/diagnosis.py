@@ -25,12 +25,13 @@ from torch_ref.rounding import Tensors, allowed, noise
 Make: TypeAlias = Callable[[Case], Tensors]  # what an explanation would give on a case
 
 GRADIENTS = TENSORS[1:]
+APPROXIMATE = 1e-4  # relative: what is nearer than this is no mistake in the chain
 NEAR = 1e-3  # relative: what is further off is not worth measuring the noise of
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One explanation. kind: factor, loss, mistake, chain or condition. tensors: those it explains."""
+    """One explanation. kind: factor, loss, mistake, precision, chain or condition. tensors: those it explains."""
 
     kind: str
     name: str
@@ -46,12 +47,12 @@ def diagnose(candidate: Candidate, evidence: list[Comparison], reduction: str) -
     def unexplained() -> list[str]:
         return [name for name in wrong if not any(name in finding.tensors for finding in findings)]
 
-    for step in (_factors, _other_losses, _mistakes):
+    for step in (_factors, _other_losses, _mistakes, _precision):
         findings += step(evidence, unexplained(), reduction)
     if unexplained():
         findings += _ignored(candidate, evidence[0], unexplained())
     if unexplained():
-        findings.append(_chain(unexplained(), wrong))
+        findings.append(_chain(evidence, unexplained()))
     return findings
 
 
@@ -180,11 +181,11 @@ def _touched(evidence: list[Comparison], make: Make, wrong: list[str]) -> set[st
 
 
 def _solved(evidence: list[Comparison], make: Callable[[Mistake, float], Make], mistake: Mistake) -> list[float]:
-    """The number in a mistake that is linear in it, by least squares from the gradients of the first case."""
+    """The number in a mistake that is linear in it, by least squares from the first case."""
     first = evidence[0]
     at_0, at_1 = (make(mistake, p)(first.case) for p in (0.0, 1.0))
     above = below = 0.0
-    for name in GRADIENTS:
+    for name in TENSORS:
         direction = (at_1[name] - at_0[name]).astype(float)
         yours = first.yours.get(name)
         if yours is not None and _distance(yours, direction) < np.inf:
@@ -193,22 +194,38 @@ def _solved(evidence: list[Comparison], make: Callable[[Mistake, float], Make], 
     return [above / below] if below else []
 
 
-def _chain(left: list[str], wrong: list[str]) -> Finding:
-    """No explanation: say how far back along the chain everything is right."""
-    right = [name for name in TENSORS if name not in wrong]
-    agree = f"{', '.join(map(label, right))} agree{'s' if len(right) == 1 else ''}" if right else "nothing agrees"
-    if "W2" in right and "B2" in right:
-        upper = "so everything up to ∂L/∂G2 is right"
-        if "W1" in wrong and "B1" in wrong:
-            text = f"{upper}; the error enters at ∂L/∂S1 or ∂L/∂G1"
-        elif "loss" in wrong and len(wrong) == 1:
-            text = "so the forward pass and every gradient are right; only the value of the loss is not"
-        else:
-            text = f"{upper}, and so is ∂L/∂G1; the error is in {' and '.join(map(label, left))} alone"
-    elif "B1" in right or "W1" in right or "B2" in right or "W2" in right:
-        text = f"so ∂L/∂G of that layer is right; the error is in {', '.join(map(label, left))} alone"
-    elif "loss" in right:
-        text = "so the forward pass is right; the error enters at ∂L/∂S2 or ∂L/∂G2"
+def _precision(evidence: list[Comparison], wrong: list[str], _: str) -> Iterator[Finding]:
+    """Float64 tensors whose every element is a float32: something was computed in that."""
+    if evidence[0].case.dtype != np.float64:
+        return
+    arrays = {name: [comparison.yours[name] for comparison in evidence] for name in wrong if name in evidence[0].yours}
+    single = tuple(n for n, of in arrays.items() if all(np.array_equal(a, a.astype("f")) and a.any() for a in of))
+    if single:
+        text = f"{', '.join(map(label, single))}: every element is a float32; something is computed in that."
+        yield Finding("precision", "float32", single, text)
+
+
+def _chain(evidence: list[Comparison], left: list[str]) -> Finding:
+    """No explanation: say how far back along the chain everything is right, taking what is explained as right."""
+    tensors = [comparison.tensors[name] for comparison in evidence for name in left]
+    off = max(tensor.error / tensor.largest if tensor.problem is None else np.inf for tensor in tensors)
+    if off < APPROXIMATE:
+        text = (
+            f"off by {off:.0e} of its size at most: nearly right, as finite differences are, or an epsilon, or float32"
+        )
+        return Finding("chain", "nearly right", tuple(left), f"{', '.join(map(label, left))}: {text}.")
+    lower, upper = {"W1", "B1"} & set(left), {"W2", "B2"} & set(left)
+    alone = f"the error is in {', '.join(map(label, left))} alone"
+    if left == ["loss"]:
+        text = "the forward pass and every gradient are right; only the value of the loss is not"
+    elif len(lower) < 2 and len(upper) < 2:
+        text = f"∂L/∂G1 and ∂L/∂G2 are right; {alone}"
+    elif len(upper) < 2:
+        text = "everything up to ∂L/∂G2 is right; the error enters at ∂L/∂S1 or ∂L/∂G1"
+    elif len(lower) < 2:
+        text = f"everything down to ∂L/∂G1 is right; {alone}"
+    elif "loss" in left:
+        text = "nothing is right, so the error enters in the forward pass, if not in several places"
     else:
-        text = "so the error enters in the forward pass, if not in several places"
-    return Finding("chain", "unexplained", tuple(left), f"no mistake we know gives these numbers. {agree}, {text}.")
+        text = "the forward pass is right; the error enters at ∂L/∂S2 or ∂L/∂G2"
+    return Finding("chain", "unexplained", tuple(left), f"no mistake known here gives these numbers, but {text}.")

@@ -94,14 +94,16 @@ def explain(factor: Factor, tensors: tuple[str, ...], *, terms: tuple[tuple[str,
         why = "the sign is the wrong way round" if factor.constant == -1 else "a stray factor; take it out"
     elif divided == terms and reduction == "sum":
         why = "of the mean, where the loss is a sum; do not divide"
-    elif batches > 0 and factor.constant == 1:
+    elif batches > 0 and abs(factor.constant) == 1:
         why = (
             f"not divided by the {'number of terms' if factor.powers == terms else 'batch'}, though the loss is a mean"
         )
     elif batches > 0:
-        why = f"divided by {1 / factor.constant:.6g} where the batch belongs, a batch size that is hard-coded?"
+        why = f"divided by {1 / abs(factor.constant):.6g} where the batch belongs, a batch size that is hard-coded?"
     elif batches < 0:
         why = "averaged over the batch " + ("twice" if every else "though ∂L/∂G is a mean already; sum it")
     else:
         why = f"the size of {' and '.join(size for size, _ in factor.powers)} should not come into it"
+    if factor.constant < 0 and factor.powers:
+        why += "; and the sign is the wrong way round"
     return f"{what}: {factor} × autograd's ({why})."

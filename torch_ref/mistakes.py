@@ -31,13 +31,14 @@ def sigma_prime(x: Tensor) -> Tensor:
     return torch.sigmoid(x) * (1 - torch.sigmoid(x))
 
 
-def without(column: int) -> Stage:
-    """∂L/∂G2 with one sample of the batch left out."""
+def samples(kept: slice) -> Stage:
+    """∂L/∂G2 of these samples of the batch alone."""
 
     def stage(s: Any) -> Tensor:
-        kept: Tensor = s.dL_dS2 * s.dS2_dG2
-        kept[:, column] = 0
-        return kept
+        whole: Tensor = s.dL_dS2 * s.dS2_dG2
+        some = torch.zeros_like(whole)
+        some[:, kept] = whole[:, kept]
+        return some
 
     return stage
 
@@ -87,6 +88,12 @@ MISTAKES = (
         {"dL_dS2": lambda s: (s.S2 - s.t) / (s.S2 * (1 - s.S2) + s.p) / s.terms},
         tuple(10.0**-k for k in range(3, 16)),
     ),
+    Mistake(
+        "the loss has weight decay in it ({p:.3g} times half the squares of W1 and W2)",
+        "return the loss of the data alone, and add the decay where you take the step",
+        {"loss": lambda s: s.losses.sum() / s.terms + s.p / 2 * ((s.W1**2).sum() + (s.W2**2).sum())},
+        (),
+    ),
     # σ′ of the output layer
     Mistake("σ′ is missing in the output layer", "∂L/∂G2 = ∂L/∂S2 · S2 (1-S2)", {"dL_dG2": lambda s: s.dL_dS2}),
     Mistake(
@@ -104,8 +111,13 @@ MISTAKES = (
         "∂L/∂G2 = ∂L/∂S2 · S2 (1-S2): σ′ belongs to the activation, not to the error",
         {"dL_dG2": lambda s: s.dL_dS2 * s.dL_dS2 * (1 - s.dL_dS2)},
     ),
-    Mistake("the first sample of the batch is dropped", "sum over all samples", {"dL_dG2": without(0)}),
-    Mistake("the last sample of the batch is dropped", "sum over all samples", {"dL_dG2": without(-1)}),
+    Mistake("the first sample of the batch is dropped", "sum over all samples", {"dL_dG2": samples(slice(1, None))}),
+    Mistake("the last sample of the batch is dropped", "sum over all samples", {"dL_dG2": samples(slice(-1))}),
+    Mistake(
+        "only the last sample of the batch counts",
+        "add the gradients of the samples up, do not overwrite them",
+        {"dL_dG2": samples(slice(-1, None))},
+    ),
     # Back through W2
     Mistake(
         "∂L/∂S1 is computed with an updated W2 (W2 - {p:.3g} ∂L/∂W2)",
@@ -145,7 +157,22 @@ MISTAKES = (
         "∂L/∂G1 = ∂L/∂S1 · S1 (1-S1): σ′ belongs to the activation, not to the error",
         {"dL_dG1": lambda s: s.dL_dS1 * s.dL_dS1 * (1 - s.dL_dS1)},
     ),
+    Mistake(
+        "σ′ of the output layer is used for the hidden layer",
+        "∂L/∂G1 = ∂L/∂S1 · S1 (1-S1)",
+        {"dL_dG1": lambda s: s.W2.T @ (s.dL_dG2 * s.dS2_dG2)},
+    ),
     # The gradients themselves
+    Mistake(
+        "∂L/∂B1 and ∂L/∂W2 stand in each other's place",
+        "return (dL_dW1, dL_dB1, dL_dW2, dL_dB2), in that order",
+        {"B1": STAGES["W2"], "W2": STAGES["B1"]},
+    ),
+    Mistake(
+        "the gradients of the two layers stand in each other's place",
+        "return (dL_dW1, dL_dB1, dL_dW2, dL_dB2), in that order",
+        {"W1": STAGES["W2"], "B1": STAGES["B2"], "W2": STAGES["W1"], "B2": STAGES["B1"]},
+    ),
     Mistake("∂L/∂W1 lacks σ′ of the hidden layer", "∂L/∂W1 = ∂L/∂G1 X", {"W1": lambda s: s.dL_dS1 @ s.inputs}),
     Mistake(
         "∂L/∂W1 is computed from S1, not from the inputs",
