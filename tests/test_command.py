@@ -88,6 +88,7 @@ def test_gradgate_exits_1_when_the_lockstep_run_drifts(monkeypatch, capsys):
 def test_fix_what_it_says_and_it_is_green(mine, capsys):
     assert main([mine]) == 1
     assert "dL/dB1: 1/batch × autograd's (averaged over the batch" in capsys.readouterr().out
+    assert {path.name for path in Path.cwd().iterdir()} <= {"mine.py", "__pycache__"}
     fixed = Path("mine.py").read_text(encoding="utf-8").replace("dL_dG1.mean(", "dL_dG1.sum(")
     Path("fixed.py").write_text(fixed, encoding="utf-8")
     assert main(["fixed.py:loss_and_grads"]) == 0

@@ -3,6 +3,7 @@
 import argparse
 import re
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from itertools import product
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from numpy_impl import Parameters, xor
 from torch_ref import formats
@@ -28,6 +30,15 @@ def main(arguments: list[str] | None = None) -> int:
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a TextIOWrapper; ∂ on a console without it
     torch.set_num_threads(1)
     options = _parser().parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        set_hypothesis_home_dir(folder)  # it would leave a .hypothesis in the user's
+        try:
+            return _run(options)
+        finally:
+            set_hypothesis_home_dir(None)
+
+
+def _run(options: argparse.Namespace) -> int:
     built_in = not options.candidates
     dtypes = [options.dtype] if options.dtype else ["float64", "float32"] if built_in else ["float64"]
     outputs = options.outputs or ((1, 3) if built_in else (1, 1))
