@@ -198,11 +198,17 @@ def _precision(evidence: list[Comparison], wrong: list[str], _: str) -> Iterator
     """Float64 tensors whose every element is a float32: something was computed in that."""
     if evidence[0].case.dtype != np.float64:
         return
-    arrays = {name: [comparison.yours[name] for comparison in evidence] for name in wrong if name in evidence[0].yours}
-    single = tuple(n for n, of in arrays.items() if all(np.array_equal(a, a.astype("f")) and a.any() for a in of))
+    arrays = {name: [comparison.yours.get(name) for comparison in evidence] for name in wrong}
+    single = tuple(name for name, of in arrays.items() if all(map(_is_single, of)))
     if single:
         text = f"{', '.join(map(label, single))}: every element is a float32; something is computed in that."
         yield Finding("precision", "float32", single, text)
+
+
+def _is_single(array: Array | None) -> bool:
+    if array is None or array.dtype != np.float64 or not np.isfinite(array).all():
+        return False
+    return bool(array.any()) and np.array_equal(array, array.astype(np.float32))
 
 
 def _chain(evidence: list[Comparison], left: list[str]) -> Finding:
