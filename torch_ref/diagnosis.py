@@ -208,7 +208,8 @@ def _precision(evidence: list[Comparison], wrong: list[str], _: str) -> Iterator
 def _is_single(array: Array | None) -> bool:
     if array is None or array.dtype != np.float64 or not np.isfinite(array).all():
         return False
-    return bool(array.any()) and np.array_equal(array, array.astype(np.float32))
+    with np.errstate(over="ignore"):
+        return bool(array.any()) and np.array_equal(array, array.astype(np.float32))
 
 
 def _chain(evidence: list[Comparison], left: list[str]) -> Finding:
