@@ -8,7 +8,7 @@ from torch_ref import Shapes, check
 from torch_ref.cases import Case, draw
 from torch_ref.chain import ERRORS, TENSORS, run
 from torch_ref.comparison import compare
-from torch_ref.diagnosis import diagnose
+from torch_ref.diagnosis import diagnose, only_for
 from torch_ref.evidence import gather
 from torch_ref.mistakes import MISTAKES, Mistake
 from torch_ref.reference import mlp
@@ -268,3 +268,37 @@ def test_a_picture_shows_where_the_tensor_is_wrong():
     title, *grid = picture(large, "W1").splitlines()
     assert title == "dL/dW1, 3 × 4 elements a cell"
     assert [line.strip() for line in grid] == 13 * ["." * 25] + ["#" * 25]
+
+
+@pytest.mark.parametrize("change", [np.ravel, np.transpose, lambda g: g + 0j], ids=["(h,)", "(1, h)", "complex"])
+def test_the_right_numbers_in_another_form_are_named(change):
+    (finding,) = findings_of(changed(B1=lambda g, _: change(g)))
+    assert (finding.kind, finding.tensors) == ("form", ("B1",))
+    assert "dL/dB1: the right numbers, but " in finding.text
+
+
+def test_a_loss_for_hard_labels_is_not_said_to_ignore_the_targets():
+    def hard(inputs, targets, *parameters):
+        S2 = forward(inputs, *parameters).S2.T
+        loss = -np.log(np.where(targets == 1, S2, 1 - S2)).mean()
+        return loss, loss_and_grads(inputs, targets, *parameters)[1]
+
+    (finding,) = findings_of(hard)
+    assert (finding.kind, finding.tensors) == ("chain", ("loss",))
+
+
+def test_a_breach_is_shown_though_a_smaller_case_fails_without_one():
+    def raises_beyond_2(inputs, *rest):
+        if len(inputs) > 2:
+            raise IndexError("beyond 2")
+        loss, grads = loss_and_grads(inputs, *rest)
+        return 2 * loss, grads
+
+    text = str(check(raises_beyond_2, cases=30))
+    assert "It breaks the contract too, for example\n  raised IndexError: beyond 2 at " in text
+
+
+def test_a_size_is_not_said_to_decide_on_less_than_three_cases():
+    outcomes = [({"batch": batch}, batch != 5) for batch in (1, 2, 3, 5, 5)]
+    assert only_for(outcomes) == []
+    assert [finding.name for finding in only_for([*outcomes, ({"batch": 5}, False)])] == ["wrong only for batch = 5"]

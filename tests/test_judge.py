@@ -47,6 +47,16 @@ def sample_by_sample(x, t, W1, B1, W2, B2):
     return loss / t.size, tuple(total / x.dtype.type(t.size) for total in totals)
 
 
+def with_exponentials(x, t, W1, B1, W2, B2):
+    """σ′ as exp(-G) / (1 + exp(-G))²."""
+    e1 = np.exp(-(W1 @ x.T + B1))
+    e2 = np.exp(-(W2 @ (1 / (1 + e1)) + B2))
+    loss = (np.log(1 + e2) + (1 - t.T) * -np.log(e2)).mean()
+    dG2 = (1 / (1 + e2) - t.T) / x.dtype.type(t.size)
+    dG1 = W2.T @ dG2 * (e1 / (1 + e1) ** 2)
+    return loss, (dG1 @ x, dG1.sum(1, keepdims=True), dG2 @ (1 / (1 + e1)).T, dG2.sum(1, keepdims=True))
+
+
 def with_the_shortcut(x, t, W1, B1, W2, B2):
     """∂L/∂G2 = S2 - t, the sigmoid and the logarithms never apart: softplus(G2) - t G2."""
     _, S1, G2, S2 = forward(x, W1, B1, W2, B2)
@@ -81,17 +91,17 @@ def in_torch_by_hand(*arrays):
 
 
 CORRECT = [
-    loss_and_grads, with_einsum, sample_by_sample, with_the_shortcut, with_tanh_and_float64_sums_backwards,
-    in_torch_by_hand,
+    loss_and_grads, with_einsum, sample_by_sample, with_exponentials, with_the_shortcut,
+    with_tanh_and_float64_sums_backwards, in_torch_by_hand,
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("candidate", CORRECT, ids=lambda candidate: candidate.__name__)
 def test_correct_code_stays_green_however_it_is_written(candidate, dtype):
-    report = check(candidate, cases=250, seed=1, dtype=dtype, shapes=SHAPES)
+    report = check(candidate, cases=200, seed=1, dtype=dtype, shapes=SHAPES)
     assert report.passed, str(report)
-    assert report.ordinary.cases == 250
+    assert report.ordinary.cases == 200
 
 
 def changed(name, change):

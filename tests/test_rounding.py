@@ -118,12 +118,14 @@ def test_ordinary_and_saturated_cases_are_what_they_are_called(dtype, data):
         case = data.draw(shapes.strategy(dtype, saturated=saturated))
         with torch.no_grad():
             W1, B1, W2, B2 = (torch.from_numpy(array).double() for array in case.parameters.values())
-            S1 = torch.sigmoid(torch.from_numpy(case.inputs).double() @ W1.T + B1.T)
+            G1 = torch.from_numpy(case.inputs).double() @ W1.T + B1.T
+            S1 = torch.sigmoid(G1)
             largest = (S1 @ W2.T + B2.T).abs().max().item()
         if saturated:
             assert largest > {"float32": 17, "float64": 28}[dtype]
         else:
             assert largest <= 12
+            assert G1.abs().max() <= 40
         assert case.saturated == saturated
         assert {array.dtype for array in (case.inputs, case.targets, *case.parameters.values())} == {np.dtype(dtype)}
         assert ((case.targets >= 0) & (case.targets <= 1)).all()

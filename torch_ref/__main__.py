@@ -34,6 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
         set_hypothesis_home_dir(folder)  # it would leave a .hypothesis in the user's
         try:
             return _run(options)
+        except KeyboardInterrupt:  # before the first case
+            return _unusable("interrupted")
+        except MemoryError:
+            return _unusable("not enough memory for batches and widths this large")
         finally:
             set_hypothesis_home_dir(None)
 
@@ -47,6 +51,8 @@ def _run(options: argparse.Namespace) -> int:
         candidates = [(name, load(name)) for name in options.candidates or [BUILT_IN]]
     except (UnusableError, ValueError) as error:
         return _unusable(str(error))
+    if options.save and options.save.suffix != ".npz":
+        return _unusable(f"--save {options.save}: expected a name that ends in .npz")
     if options.save and not options.save.resolve().parent.is_dir():
         return _unusable(f"--save {options.save}: no such folder")
 
@@ -159,7 +165,8 @@ def _print(reports: list[Report], run: Lockstep | None, format_: str, *, passed:
         print(
             f"at most {run.loss:.1e} apart in the loss, {run.parameters:.1e} in a parameter (allowed {run.allowed:.1e})"
         )
-    print(f"\n{'PASS' if passed else 'FAIL'}")
+    interrupted = any(report.interrupted for report in reports)
+    print(f"\n{'PASS' if passed else 'INTERRUPTED' if interrupted else 'FAIL'}")
 
 
 def _save(path: Path, reports: list[Report]) -> None:

@@ -51,8 +51,14 @@ def load(name: str) -> Candidate:
         if error.name and (source == error.name or source.startswith(f"{error.name}.")):
             raise UnusableError(f"{source}: no such module") from None
         raise UnusableError(f"{source}: fails on import: {_summary(error, source)}") from None
+    except UnusableError:
+        raise
     except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever their file does on import
         raise UnusableError(f"{source}: fails on import: {_summary(error, source)}") from None
+    return _function(found, function, name, source)
+
+
+def _function(found: Any, function: str, name: str, source: str) -> Candidate:
     for attribute in function.split("."):
         if not hasattr(found, attribute):
             names = sorted(n for n, value in vars(found).items() if inspect.isfunction(value) and n[0] != "_")
@@ -87,7 +93,9 @@ def call(candidate: Candidate, case: Case, printed: io.StringIO | None = None) -
             answer = candidate(*copies.values())
     except SystemExit as error:
         raise ContractError(f"called sys.exit({error.code!r}), expected it to return") from None
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever they raise, it is theirs
         _demand_arguments(candidate, list(given))
         raise ContractError(f"raised {_summary(error, _file_of(candidate))}") from error
     for name, array in given.items():
@@ -164,7 +172,10 @@ def _summary(error: BaseException, file: str) -> str:
     """The exception, and the line that raised it: the innermost in `file`, or else the innermost of all."""
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [frame for frame in frames if file and Path(frame.filename).resolve() == Path(file).resolve()]
-    text = f"{type(error).__name__}: {error}".removesuffix(": ")
+    try:
+        text = f"{type(error).__name__}: {error}".removesuffix(": ")
+    except Exception:  # noqa: BLE001  # its own __str__ fails
+        text = type(error).__name__
     if isinstance(error, SyntaxError) or not frames:
         return text
     frame = (theirs or frames)[-1]

@@ -13,6 +13,8 @@ Array: TypeAlias = npt.NDArray[Any]
 Range: TypeAlias = tuple[int, int]
 Sizes: TypeAlias = tuple[int, int, int, int]  # batch, in, hidden, out
 
+# Of |G1|, in ordinary cases: σ′(G1) as exp(-G1) / (1 + exp(-G1))² is still finite in float32.
+HIDDEN = 40.0
 # Of |G2|, the output layer's pre-activation. Up to ORDINARY no logarithm is clamped and no S2 rounds to 1 in either
 # dtype, so any correct formula must match. Beyond SATURATED torch's own loss leaves the true function.
 ORDINARY = 12.0
@@ -96,9 +98,9 @@ def draw(
 ) -> Case:
     """The case of these sizes that `seed` stands for: always the same one.
 
-    Ordinary: |G2| <= 12 for every sample, by scaling W2 and B2 down. Saturated: at least one |G2| beyond 17 (float32)
-    or 28 (float64), by scaling them up, and the hidden units are driven hard too. Targets are 0 or 1 in half of the
-    seeds and anything between in the others.
+    Ordinary: |G1| <= 40 and |G2| <= 12 for every sample, by scaling weights down. Saturated: at least one |G2| beyond
+    17 (float32) or 28 (float64), by scaling W2 and B2 up, and the hidden units are driven hard too. Targets are 0 or 1
+    in half of the seeds and anything between in the others.
     """
     rng = np.random.default_rng(seed)
     wide = rng.integers(WIDE) == 0
@@ -108,6 +110,8 @@ def draw(
     W1, B1, W2, B2 = Parameters.from_generator(rng, inputs, hidden, outputs)
     x = rng.standard_normal((batch, inputs)).astype(dtype)
     t = rng.random((batch, outputs)) if rng.random() < 0.5 else rng.integers(0, 2, (batch, outputs))
+    if not saturated:
+        first = min(first, 0.99 * HIDDEN / np.abs(W1 @ x.T + B1).max())
     W1, B1 = (first * W1).astype(dtype), (first * B1).astype(dtype)
     W2, B2 = second * W2, second * B2
 

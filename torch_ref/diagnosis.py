@@ -26,12 +26,13 @@ Make: TypeAlias = Callable[[Case], Tensors]  # what an explanation would give on
 
 GRADIENTS = TENSORS[1:]
 APPROXIMATE = 1e-4  # relative: what is nearer than this is no mistake in the chain
+ENOUGH = 3  # cases of one size, before it is said to decide
 NEAR = 1e-3  # relative: what is further off is not worth measuring the noise of
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One explanation. kind: factor, loss, mistake, precision, chain or condition. tensors: those it explains."""
+    """One explanation. kind: form, factor, loss, mistake, precision, chain or condition. tensors: those it explains."""
 
     kind: str
     name: str
@@ -47,7 +48,7 @@ def diagnose(candidate: Candidate, evidence: list[Comparison], reduction: str) -
     def unexplained() -> list[str]:
         return [name for name in wrong if not any(name in finding.tensors for finding in findings)]
 
-    for step in (_factors, _other_losses, _mistakes, _precision):
+    for step in (_factors, _other_losses, _mistakes, _forms, _precision):
         findings += step(evidence, unexplained(), reduction)
     if unexplained():
         findings += _ignored(candidate, evidence[0], unexplained())
@@ -60,9 +61,10 @@ def only_for(outcomes: list[tuple[dict[str, int], bool]]) -> list[Finding]:
     """Of the sizes of many cases, and whether each passed: those that decide it, as in "right only for batch = 1"."""
     findings = []
     for size in outcomes[0][0]:
-        passing, failing = ({sizes[size] for sizes, passed in outcomes if passed is kind} for kind in (True, False))
-        if passing and failing and not passing & failing and min(len(passing), len(failing)) == 1:
-            kind, (only,) = ("right", passing) if len(passing) == 1 else ("wrong", failing)
+        right, wrong = ([sizes[size] for sizes, passed in outcomes if passed is kind] for kind in (True, False))
+        few, many, kind = (right, wrong, "right") if len(set(right)) == 1 else (wrong, right, "wrong")
+        if len(few) >= ENOUGH and many and len(set(few)) == 1 and few[0] not in many:
+            only = few[0]
             text = f"{kind} for {size} = {only} and for no other {size}: is that size built into the code?"
             findings.append(Finding("condition", f"{kind} only for {size} = {only}", TENSORS, text))
     return findings
@@ -70,19 +72,38 @@ def only_for(outcomes: list[tuple[dict[str, int], bool]]) -> list[Finding]:
 
 def _ignored(candidate: Candidate, comparison: Comparison, wrong: list[str]) -> Iterator[Finding]:
     """The arguments that wrong tensors do not depend on: data of the module is used in their place."""
-    for argument in ("inputs", "targets", *comparison.case.parameters):
+    finite = [name for name in wrong if comparison.tensors[name].problem is None]
+    for argument in ("inputs", "targets"):
         case = deepcopy(comparison.case)
-        array = {"inputs": case.inputs, "targets": case.targets, **case.parameters}[argument]
-        array[...] = 1 - array if argument == "targets" else array + 1
+        array = {"inputs": case.inputs, "targets": case.targets}[argument]
+        array[...] = np.round(1 - array) if argument == "targets" else array + 1  # labels of 0 and 1, all flipped
         with suppress(ContractError, TypeError, ValueError):
             answer = call(candidate, case)
-            arrays = {name: as_array(answer[name], case.dtype) for name in wrong if name in comparison.yours}
+            arrays = {name: as_array(answer[name], case.dtype) for name in finite}
             same = tuple(name for name, array in arrays.items() if np.array_equal(array, comparison.yours[name]))
             if same:
                 text = f"{', '.join(map(label, same))}: the same whatever {argument} is; computed from something else, "
                 text += "data of the module perhaps."
                 yield Finding("mistake", f"{argument} is ignored", same, text)
                 return
+
+
+def _forms(evidence: list[Comparison], wrong: list[str], _: str) -> Iterator[Finding]:
+    """The right numbers, but in another shape or dtype."""
+    for name in wrong:
+        if all(_same_numbers(comparison, name) for comparison in evidence):
+            problem = evidence[0].tensors[name].problem
+            yield Finding(
+                "form", "another shape or dtype", (name,), f"{label(name)}: the right numbers, but {problem}."
+            )
+
+
+def _same_numbers(comparison: Comparison, name: str) -> bool:
+    tensor, yours, right = comparison.tensors[name], comparison.yours.get(name), comparison.autograd[name]
+    if tensor.problem is None or yours is None or yours.dtype.kind not in "fc" or yours.size != right.size:
+        return False
+    with np.errstate(invalid="ignore"):
+        return bool(np.abs(yours.ravel() - right.ravel()).max() <= tensor.allowed)
 
 
 def _factors(evidence: list[Comparison], wrong: list[str], reduction: str) -> Iterator[Finding]:
@@ -139,7 +160,9 @@ def _matched(evidence: list[Comparison], make: Make, names: set[str], *, measure
 
 
 def _distance(yours: Array | None, made: Array) -> float:
-    if yours is None or yours.dtype.kind != "f" or (made.ndim and made.shape != yours.shape):
+    if yours is None or yours.dtype.kind != "f":
+        return np.inf
+    if made.shape != yours.shape and (made.ndim or yours.ndim == 1):  # one sum may have been spread over (h, 1)
         return np.inf
     with np.errstate(invalid="ignore"):  # infinity from infinity: NaN is near nothing
         return float(np.abs(yours.astype(float) - made.astype(float)).max())

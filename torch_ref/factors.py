@@ -84,26 +84,33 @@ def explain(factor: Factor, tensors: tuple[str, ...], *, terms: tuple[tuple[str,
     what = ", ".join(map(label, tensors))
     if every:
         what = "the loss and every gradient" if "loss" in tensors else "every gradient"
+    why = _why(factor, every=every, terms=terms, reduction=reduction)
+    if factor.constant < 0 and factor.powers:
+        why += "; and the sign is the wrong way round"
+    if every and "loss" in tensors and factor.powers in (terms, tuple((size, -power) for size, power in terms)):
+        why += f"; if that is meant, say --reduction {'sum' if reduction == 'mean' else 'mean'}"
+    return f"{what}: {factor} × autograd's ({why})."
+
+
+def _why(  # noqa: PLR0911  # one answer a case
+    factor: Factor, *, every: bool, terms: tuple[tuple[str, int], ...], reduction: str
+) -> str:
     divided = tuple((size, -power) for size, power in factor.powers)
     batches = dict(factor.powers).get("batch", 0)
     if factor.constant == 0:
-        why = "never computed"
-    elif not factor.powers and abs(factor.constant) in LOGARITHMS:
-        why = "a logarithm to another base; take the natural one"
-    elif not factor.powers:
-        why = "the sign is the wrong way round" if factor.constant == -1 else "a stray factor; take it out"
-    elif divided == terms and reduction == "sum":
-        why = "of the mean, where the loss is a sum; do not divide"
-    elif batches > 0 and abs(factor.constant) == 1:
-        why = (
+        return "never computed"
+    if not factor.powers and abs(factor.constant) in LOGARITHMS:
+        return "a logarithm to another base; take the natural one"
+    if not factor.powers:
+        return "the sign is the wrong way round" if factor.constant == -1 else "a stray factor; take it out"
+    if divided == terms and reduction == "sum":
+        return "of the mean, where the loss is a sum; do not divide"
+    if batches > 0 and abs(factor.constant) == 1:
+        return (
             f"not divided by the {'number of terms' if factor.powers == terms else 'batch'}, though the loss is a mean"
         )
-    elif batches > 0:
-        why = f"divided by {1 / abs(factor.constant):.6g} where the batch belongs, a batch size that is hard-coded?"
-    elif batches < 0:
-        why = "averaged over the batch " + ("twice" if every else "though ∂L/∂G is a mean already; sum it")
-    else:
-        why = f"the size of {' and '.join(size for size, _ in factor.powers)} should not come into it"
-    if factor.constant < 0 and factor.powers:
-        why += "; and the sign is the wrong way round"
-    return f"{what}: {factor} × autograd's ({why})."
+    if batches > 0:
+        return f"divided by {1 / abs(factor.constant):.6g} where the batch belongs, a batch size that is hard-coded?"
+    if batches < 0:
+        return "averaged over the batch " + ("twice" if every else "though ∂L/∂G is a mean already; sum it")
+    return f"the size of {' and '.join(size for size, _ in factor.powers)} should not come into it"

@@ -3,6 +3,7 @@
 import json
 import math
 import platform
+import shlex
 from importlib.metadata import version
 from typing import Any
 
@@ -59,7 +60,7 @@ def as_json(reports: list[Report]) -> str:
 def reproduce(report: Report) -> str:
     """The command that makes this report again."""
     settings = report.settings
-    words = ["gradgate", report.name]
+    words = ["gradgate", shlex.quote(report.name)]
     for option, value, default in (
         ("--cases", settings["cases"], 100),
         ("--seed", settings["seed"], 0),
@@ -112,7 +113,9 @@ def _beside(summary: Summary, name: str) -> str:
     tally = summary.tensors.get(name)
     if tally is None:
         return ""
-    size = tally.worst.problem.partition(",")[0] if tally.worst.problem else f"{in_units(tally.worst)} u max|g|"
+    size = (
+        tally.worst.problem.partition(", expected")[0] if tally.worst.problem else f"{in_units(tally.worst)} u max|g|"
+    )
     return f"{tally.failed} of {summary.cases} differ, {size}" if tally.failed else f"match, {size}"
 
 

@@ -177,7 +177,8 @@ def _shrink(judge: Callable[[Case], Comparison], strategy: SearchStrategy[Case],
 def _diagnose(candidate: Candidate, reference: Reference, shapes: Shapes, report: Report) -> None:
     """Explain what differs, from the numbers on a few telling cases, or from the sizes of the cases that fail."""
     report.evidence = gather(candidate, reference, shapes, report.settings["dtype"])
-    conditions = only_for(report.ordinary.outcomes)
+    smallest = [(report.ordinary.failure.case.sizes, False)] if report.ordinary.failure else []
+    conditions = only_for(report.ordinary.outcomes + smallest)
     if any(comparison.breach for comparison in report.evidence) or all(c.passed for c in report.evidence):
         report.findings = conditions
     else:

@@ -25,13 +25,14 @@ class Tally:
 class Summary:
     """The cases of one kind: how many, how many failed, each tensor, and the smallest case that fails.
 
-    breaches are failures of the contract: no tensors came of them. outcomes has the sizes of every case, and whether it
-    passed.
+    breaches are failures of the contract, breach the first of them: no tensors came of those. outcomes has the sizes of
+    every case, and whether it passed.
     """
 
     cases: int = 0
     failed: int = 0
     breaches: int = 0
+    breach: Comparison | None = None
     tensors: dict[str, Tally] = field(default_factory=dict)
     failure: Comparison | None = None
     outcomes: list[tuple[dict[str, int], bool]] = field(default_factory=list)
@@ -40,6 +41,7 @@ class Summary:
         """Count one more case."""
         self.cases += 1
         self.breaches += comparison.breach is not None
+        self.breach = self.breach or (comparison if comparison.breach is not None else None)
         self.outcomes.append((comparison.case.sizes, comparison.passed))
         for name, tensor in comparison.tensors.items():
             tally = self.tensors.setdefault(name, Tally(tensor))
@@ -105,6 +107,8 @@ class Report:
                 *_indented(*(f"- {finding.text}" for finding in self.findings)),
             ]
         lines += ["", "The smallest case that fails", *_indented(str(self.failure), *self.nearer)]
+        if (breach := self.ordinary.breach) and self.failure.breach is None:
+            lines += ["", "It breaks the contract too, for example", *_indented(str(breach))]
         wrong = next((comparison for comparison in self.evidence if not comparison.passed), None)
         if wrong and (pictures := [drawn for name in wrong.tensors if (drawn := picture(wrong, name))]):
             lines += ["", f"Right (.) and wrong (#) elements  {wrong.case}", *_indented(*pictures)]
@@ -154,7 +158,7 @@ def rows(report: Report) -> list[tuple[str, ...]]:
 
 def _size(worst: Tensor) -> tuple[str, str, str]:
     if worst.problem:
-        return worst.problem.partition(",")[0], "", ""  # what came; the smallest case says what was expected
+        return worst.problem.partition(", expected")[0], "", ""  # what came; the smallest case says what was expected
     return f"{worst.error:.1e}", in_units(worst), f"{worst.allowed:.1e}"
 
 
