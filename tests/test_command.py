@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,10 @@ def layout(text):
     """Rounding differs between machines, and releases between days: words, tables and counts do not."""
     text = re.sub(r"(\d\.\d{8})\d+", r"\1", text)  # the article's figures, to eight decimals
     text = re.sub(r"\d+\.\d+\.\d+[^\s,]*|-?\d+\.\d+(e[-+]\d+)?\b", "#", text)
-    lines = [re.sub(r"\d+", "#", line) if "saturated" in line else line for line in text.strip().splitlines()]
+    # Another release of Hypothesis draws other cases: then a README made with this one has other counts.
+    drawn_alike = f"hypothesis {version('hypothesis')}\n" in README
+    vary = "saturated" if drawn_alike else ""
+    lines = [re.sub(r"\d+", "#", line) if vary in line else line for line in text.strip().splitlines()]
     return [line.split() for line in lines]
 
 
