@@ -5,7 +5,9 @@ import pytest
 
 from numpy_impl import Parameters, forward, loss_and_grads, train, xor
 from torch_ref import Shapes, check
-from torch_ref.cases import draw
+from torch_ref.mlp_cases import TwoLayers
+
+draw = TwoLayers().draw
 
 EXACT = 1e-12  # relative; predictions are printed with 8 decimals
 PRINTED = pytest.mark.parametrize("printed", xor.PRINTED, ids=lambda printed: printed.seed)

@@ -205,7 +205,7 @@ def test_json_is_the_documented_interface(mine, capsys):
     }  # fmt: skip
     assert document["reference"]["seconds_per_call"] > 0
     assert set(document["settings"]) == {
-        "cases", "seed", "dtype", "reduction", "batch", "inputs", "hidden", "outputs", "strict"
+        "cases", "seed", "dtype", "activation", "loss", "reduction", "batch", "inputs", "hidden", "outputs", "strict"
     }  # fmt: skip
     bad, good = document["candidates"]
     for candidate in bad, good:
@@ -235,7 +235,7 @@ def test_the_command_to_see_it_again_names_every_option_that_matters():
     options = {"cases": 9, "seed": 2, "dtype": "float32", "reduction": "sum", "strict": True}
     report = check(loss_and_grads, name="f.py:f", shapes=torch_ref.Shapes((1, 3), (2, 2), (1, 4), (1, 2)), **options)
     words = (
-        "--cases 9 --seed 2 --dtype float32 --reduction sum --max-batch 3 --inputs 2..2 --hidden 1..4 --outputs 1..2"
+        "--max-batch 3 --cases 9 --seed 2 --dtype float32 --reduction sum --inputs 2..2 --hidden 1..4 --outputs 1..2"
     )
     assert formats.reproduce(report) == f"gradgate f.py:f {words} --strict"
 

@@ -5,36 +5,39 @@ import pytest
 
 from numpy_impl import forward, loss_and_grads, xor
 from torch_ref import Shapes, check
-from torch_ref.cases import Case, draw
-from torch_ref.chain import ERRORS, TENSORS, run
+from torch_ref.cases import Case
+from torch_ref.chain import ACTIVATIONS, ERRORS, SUMS, TENSORS, Chain
 from torch_ref.comparison import compare
 from torch_ref.diagnosis import diagnose, only_for
 from torch_ref.evidence import gather
 from torch_ref.mistakes import MISTAKES, Mistake
-from torch_ref.reference import mlp
+from torch_ref.mlp import mlp
+from torch_ref.mlp_cases import TwoLayers
 from torch_ref.report import picture
+
+draw = TwoLayers().draw
 
 NAMES = TENSORS[1:]
 ONE_OUTPUT, MORE_OUTPUTS = Shapes(), Shapes(outputs=(2, 3))
 NONE = Mistake("", "", {})
 
 
-def candidate_of(mistake, p=0.0, *, error="(-t log S2 - (1-t) log(1-S2))", terms=lambda batch, out: batch * out):
+def candidate_of(mistake, p=0.0, *, chain=Chain()):  # noqa: B008  # immutable
     """The mistake as someone would hand it in."""
 
     def candidate(inputs, targets, W1, B1, W2, B2):
         sizes = dict(zip(("batch", "out"), targets.shape, strict=True))
         case = Case(0, sizes, inputs, targets, {"W1": W1, "B1": B1, "W2": W2, "B2": B2})
-        tensors = run(case, terms(*targets.shape), ERRORS[error], mistake.stages, p=p)
+        tensors = chain.run(case, mistake.stages, p)
         return tensors["loss"], tuple(tensors[name] for name in NAMES)
 
     return candidate
 
 
-def findings_of(candidate, shapes=MORE_OUTPUTS, dtype="float64", reduction="mean"):
-    evidence = gather(candidate, mlp(reduction), shapes, dtype)
-    assert not any(comparison.breach for comparison in evidence), str(evidence[0])
-    return diagnose(candidate, evidence, reduction)
+def findings_of(candidate, shapes=MORE_OUTPUTS, dtype="float64", **network):
+    evidence = gather(candidate, mlp(shapes=shapes, **network), dtype)
+    assert not any(comparison.breach for comparison in evidence.comparisons), str(evidence.first)
+    return diagnose(evidence)
 
 
 def changed(**changes):
@@ -50,26 +53,46 @@ def changed(**changes):
     return candidate
 
 
-@pytest.mark.parametrize(
-    ("shapes", "dtype"), [(ONE_OUTPUT, "float32"), (MORE_OUTPUTS, "float64")], ids=["one output", "more outputs"]
-)
+NETWORKS = {
+    "one output": (ONE_OUTPUT, "float32", Chain()),
+    "more outputs": (MORE_OUTPUTS, "float64", Chain()),
+    "tanh, mse": (MORE_OUTPUTS, "float64", Chain("tanh", "mse", "mean")),
+    "relu, half-mse, sum": (MORE_OUTPUTS, "float64", Chain("relu", "half-mse", "sum")),
+}
+WITHOUT_EFFECT = {  # mistakes that are none: over one output, of the same activation, of a ReLU
+    "one output": (
+        *("W2 is not transposed", "over the outputs", "hidden activation is sigmoid", "layer is that of sigmoid"),
+    ),
+    "more outputs": ("hidden activation is sigmoid", "layer is that of sigmoid"),
+    "tanh, mse": ("hidden activation is tanh", "layer is that of tanh"),
+    "relu, half-mse, sum": (
+        *("hidden activation is relu", "layer is that of relu", "ReLU′ of the hidden layer is applied twice"),
+        *("ReLU′ of the hidden layer is computed from G1", "ReLU′ of the hidden layer is taken of S1"),
+    ),
+}  # fmt: skip  # in groups
+
+SAME = {  # what one mistake or loss gives, another gives too
+    ("the derivative of the hidden layer is that of relu", "bce"): "σ′ is missing in the hidden layer",  # S1 > 0
+    ("σ′ is missing in the output layer", "half-mse"): Chain(loss="bce", reduction="sum").formula,  # S2 - t
+}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
-def test_every_mistake_is_rejected_and_named_and_no_other(mistake, shapes, dtype):
+def test_every_mistake_is_rejected_and_named_and_no_other(mistake, network):
+    shapes, dtype, chain = NETWORKS[network]
     p = mistake.values[0] if mistake.values else 0.125
-    candidate = candidate_of(mistake, p)
-    evidence = gather(candidate, mlp(), shapes, dtype)
-    assert not any(comparison.breach for comparison in evidence)
-    if shapes is ONE_OUTPUT and all(comparison.passed for comparison in evidence):
-        assert (
-            "W2 is not transposed" in mistake.name or "over the outputs" in mistake.name
-        )  # no mistake with one output
+    evidence = gather(candidate_of(mistake, p, chain=chain), mlp(shapes=shapes, **vars(chain)), dtype)
+    assert not any(comparison.breach for comparison in evidence.comparisons)
+    expected, _ = mistake.texts(ACTIVATIONS[chain.activation], p)
+    if not evidence.wrong:
+        assert any(text in expected for text in WITHOUT_EFFECT[network])
         return
-    findings = diagnose(candidate, evidence, "mean")
-    expected = mistake.name.format(p=p)
     if shapes is ONE_OUTPUT and "over the outputs" in mistake.name:
         expected = "∂L/∂B2 is not summed over the batch"  # over the one output, that is the same
-    assert [(finding.kind, finding.name) for finding in findings] == [("mistake", expected)]
-    assert not all(comparison.passed for comparison in evidence)
+    expected = SAME.get((expected, chain.loss), expected)
+    findings = diagnose(evidence)
+    assert [finding.name for finding in findings] == [expected]
 
 
 @pytest.mark.parametrize("rate", [0.001, 0.1, 3.0])
@@ -145,29 +168,34 @@ def test_one_factor_for_all_is_told_apart_from_different_ones():
     assert found == {("W1", "W2"): "batch", ("B1", "B2"): "1/batch"}
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("error", [error for error in ERRORS if "log" not in error])
-@pytest.mark.parametrize(
-    ("formula", "terms"),
-    [("1/(batch·out) Σ", lambda batch, out: batch * out), ("Σ", lambda *_: 1), ("1/batch Σ", lambda batch, _: batch)],
-)
-def test_the_gradient_of_another_loss_is_named(error, formula, terms, dtype):
-    of_another = candidate_of(NONE, error=error, terms=terms)
-    only_gradients = lambda *arrays: (loss_and_grads(*arrays)[0], of_another(*arrays)[1])  # noqa: E731
-    (finding,) = findings_of(only_gradients, dtype=dtype)
-    assert (finding.kind, finding.name, finding.tensors) == ("loss", f"{formula} {error}", NAMES)
-    assert f"exactly that of {formula} {error}" in finding.text
-    gradients, value = findings_of(of_another, dtype=dtype)
+@pytest.mark.parametrize(("activation", "dtype"), [("sigmoid", "float32"), ("tanh", "float64"), ("relu", "float64")])
+@pytest.mark.parametrize(("right", "other"), [(right, other) for right in ERRORS for other in ERRORS if other != right])
+@pytest.mark.parametrize("reduction", SUMS)
+def test_the_gradient_of_another_loss_is_named(right, other, reduction, activation, dtype):
+    network = {"activation": activation, "loss": right, "reduction": "mean"}
+    correct, of_another = (
+        candidate_of(NONE, chain=chain) for chain in (Chain(**network), Chain(activation, other, reduction))
+    )
+    name = Chain(activation, other, reduction).formula
+    only_gradients = lambda *arrays: (correct(*arrays)[0], of_another(*arrays)[1])  # noqa: E731
+    (finding,) = findings_of(only_gradients, dtype=dtype, **network)
+    assert (finding.kind, finding.name, finding.tensors) == ("loss", name, NAMES)
+    assert f"exactly that of {name}" in finding.text
+    gradients, value = findings_of(of_another, dtype=dtype, **network)
     assert (gradients.tensors, value.tensors) == (NAMES, ("loss",))
-    assert value.name == f"{formula} {error}"
-    (value,) = findings_of(lambda *arrays: (of_another(*arrays)[0], loss_and_grads(*arrays)[1]), dtype=dtype)
-    assert value.text.startswith("the value of your loss is exactly that of")
+    assert value.name == name
+    meant = f"If that is meant, say --loss {other} --reduction {reduction}."
+    assert value.text.endswith(meant) == (reduction != "batch mean")
+    assert ("S2 - t" in gradients.text.removeprefix(f"your gradient is exactly that of {name}.")) == (other == "bce")
+    only_value = lambda *arrays: (of_another(*arrays)[0], correct(*arrays)[1])  # noqa: E731
+    (value,) = findings_of(only_value, dtype=dtype, **network)
+    assert value.text == f"the value of your loss is exactly that of {name}."
 
 
 def test_a_mistake_on_the_gradient_of_another_loss_is_named_with_the_loss():
-    sigma = next(mistake for mistake in MISTAKES if mistake.name == "σ′ is missing in the hidden layer")
-    found = findings_of(candidate_of(sigma, error="½ (S2 - t)²", terms=lambda *_: 1))
-    assert [finding.name for finding in found] == ["Σ ½ (S2 - t)²", sigma.name] or found[0].name == sigma.name
+    sigma = next(mistake for mistake in MISTAKES if mistake.name == "{f}′ is missing in the hidden layer")
+    found = findings_of(candidate_of(sigma, chain=Chain("sigmoid", "half-mse", "sum")))
+    assert "σ′ is missing in the hidden layer" in [finding.name for finding in found]
     assert any("Σ ½ (S2 - t)²" in finding.text for finding in found)
 
 
@@ -300,5 +328,6 @@ def test_a_breach_is_shown_though_a_smaller_case_fails_without_one():
 
 def test_a_size_is_not_said_to_decide_on_less_than_three_cases():
     outcomes = [({"batch": batch}, batch != 5) for batch in (1, 2, 3, 5, 5)]
-    assert only_for(outcomes) == []
-    assert [finding.name for finding in only_for([*outcomes, ({"batch": 5}, False)])] == ["wrong only for batch = 5"]
+    assert only_for(outcomes, NAMES) == []
+    (finding,) = only_for([*outcomes, ({"batch": 5}, False)], NAMES)
+    assert (finding.name, finding.tensors) == ("wrong only for batch = 5", NAMES)

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from numpy_impl import forward, loss_and_grads
 from numpy_impl import mlp as mlp_module
 from torch_ref import Shapes, assert_matches_autograd, check
-from torch_ref.cases import draw
 from torch_ref.comparison import compare
-from torch_ref.reference import mlp
+from torch_ref.mlp import mlp
+from torch_ref.mlp_cases import TwoLayers
+
+draw = TwoLayers().draw
 
 SHAPES = Shapes(batch=(1, 32), outputs=(1, 3))
 NAMES = "W1", "B1", "W2", "B2"
@@ -239,8 +241,13 @@ def test_a_check_restores_the_number_of_threads():
     [
         ({"dtype": "float16"}, ValueError, "dtype: 'float16', expected 'float64' or 'float32'"),
         ({"reduction": "none"}, ValueError, "reduction: 'none', expected 'mean' or 'sum'"),
-        ({"cases": 0}, ValueError, "cases: 0, expected 1 or more"),
+        ({"cases": 0}, ValueError, "cases: 0, expected a whole number of 1 or more"),
+        ({"cases": 2.5}, ValueError, "cases: 2.5, expected a whole number of 1 or more"),
+        ({"seed": -1}, ValueError, "seed: -1, expected a whole number of 0 or more"),
+        ({"activation": "gelu"}, ValueError, "activation: 'gelu', expected 'sigmoid' or 'tanh' or 'relu'"),
+        ({"loss": "hinge"}, ValueError, "loss: 'hinge', expected 'bce' or 'mse' or 'half-mse'"),
         ({"candidate": 3}, TypeError, "candidate: 3, expected a function"),
+        ({"reference": 3}, TypeError, "reference: 3, expected a Reference"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, error, message):

@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numpy_impl import Parameters, forward, loss_and_grads, mlp
-from torch_ref.cases import Shapes, draw
+from torch_ref.mlp_cases import Shapes, TwoLayers
+
+draw = TwoLayers().draw
 
 SHAPES = Shapes(batch=(1, 16), inputs=(1, 5), hidden=(1, 6), outputs=(1, 4))
 NAMES = "inputs", "targets", "W1", "B1", "W2", "B2"
-CASES = SHAPES.strategy("float64")
+CASES = TwoLayers(SHAPES).strategy("float64")
 
 
 def arguments(case):

@@ -8,10 +8,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from torch_ref.cases import Case, Shapes, draw
+from torch_ref.cases import Case
 from torch_ref.comparison import compare
-from torch_ref.gate import with_reduction
-from torch_ref.reference import mlp
+from torch_ref.gate import with_options
+from torch_ref.mlp import mlp
+from torch_ref.mlp_cases import Shapes, TwoLayers
+
+draw = TwoLayers().draw
 
 SHAPES = Shapes(batch=(1, 32), inputs=(1, 6), hidden=(1, 9), outputs=(1, 4))
 TENSORS = "loss", "W1", "B1", "W2", "B2"
@@ -27,7 +30,8 @@ def only_built_in(is_built_in):
 
 
 def assert_matches(candidate, case, reduction, tensors=TENSORS):
-    comparison = compare(with_reduction(candidate, reduction), case, mlp(reduction))
+    reference = mlp(reduction=reduction)
+    comparison = compare(with_options(candidate, reference), case, reference)
     assert comparison.breach is None, str(comparison)
     assert all(comparison.tensors[tensor].passed for tensor in tensors), str(comparison)
 
@@ -42,14 +46,14 @@ def test_matches_autograd(candidate, is_built_in, tensor, kind, dtype, reduction
         pytest.skip("only numpy_impl promises torch's own formula where a sigmoid saturates")
     if reduction == "sum" and "reduction" not in inspect.signature(candidate).parameters:
         pytest.skip("the candidate has no reduction parameter: the mean is what it promises")
-    shapes = SHAPES if is_built_in else ONE_OUTPUT
+    cases = TwoLayers(SHAPES if is_built_in else ONE_OUTPUT)
 
-    @given(case=shapes.strategy(dtype, saturated=saturated))
+    @given(case=cases.strategy(dtype, saturated=saturated))
     def matches(case):
         assert_matches(candidate, case, reduction, [tensor])
 
-    for sizes in shapes.explicit():
-        matches = example(draw(*sizes, seed=0, dtype=dtype, saturated=saturated))(matches)
+    for sizes in cases.explicit():
+        matches = example(cases.draw(*sizes, seed=0, dtype=dtype, saturated=saturated))(matches)
     matches()
 
 

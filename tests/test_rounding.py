@@ -6,9 +6,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torch_ref.cases import Shapes, draw
-from torch_ref.reference import mlp
+from torch_ref.mlp import mlp
+from torch_ref.mlp_cases import Shapes, TwoLayers
 from torch_ref.rounding import DifferentRounding, allowed, noise, unit_roundoff
+
+draw = TwoLayers().draw
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
@@ -71,7 +73,7 @@ def test_probabilities_stay_within_0_and_1(dtype, seed):
 @DTYPES
 def test_the_same_case_has_the_same_noise(dtype):
     case = draw(7, 3, 5, 2, seed=3, dtype=dtype)
-    first, second = ((evaluate := mlp().on(case)) and noise(evaluate, evaluate()) for _ in range(2))
+    first, second = (noise(mlp().evaluate, case, mlp().evaluate(case)) for _ in range(2))
     assert first == second
     assert all(amount > 0 for amount in first.values())
 
@@ -80,10 +82,11 @@ def test_the_noise_of_a_sum_that_cancels_is_that_of_its_terms():
     """1e8 + 1 - 1e8: the result is 1, its rounding errors are those of 1e8."""
     terms = torch.tensor([1e8, 1.0, -1e8], dtype=torch.float64)
 
-    def evaluate():
+    def evaluate(_):
         return {"sum": (terms * 1.0).sum().numpy()}
 
-    assert 1e-9 < noise(evaluate, evaluate())["sum"] < 1e-7
+    case = draw(1, 1, 1, 1, seed=0)
+    assert 1e-9 < noise(evaluate, case, evaluate(case))["sum"] < 1e-7
 
 
 def test_allowed_is_8_times_noise_plus_u_times_the_largest():
@@ -100,10 +103,10 @@ def test_the_rest_of_autograd_is_as_before(dtype, saturated):
     """A measurement leaves no trace: no mode, no gradients, no random numbers drawn, no array changed."""
     case = draw(7, 3, 5, 2, seed=0, dtype=dtype, saturated=saturated)
     state, arrays = torch.get_rng_state(), [array.copy() for array in case.parameters.values()]
-    evaluate = mlp().on(case)
-    before = evaluate()
-    noise(evaluate, before)
-    after = evaluate()
+    reference = mlp()
+    before = reference.evaluate(case)
+    noise(reference.evaluate, case, before)
+    after = reference.evaluate(case)
     assert {name: array.tobytes() for name, array in before.items()} == {n: a.tobytes() for n, a in after.items()}
     assert torch.equal(state, torch.get_rng_state())
     for array, copy in zip(case.parameters.values(), arrays, strict=True):
@@ -113,9 +116,9 @@ def test_the_rest_of_autograd_is_as_before(dtype, saturated):
 @DTYPES
 @given(data=st.data())
 def test_ordinary_and_saturated_cases_are_what_they_are_called(dtype, data):
-    shapes = Shapes(batch=(1, 8), outputs=(1, 3))
+    cases = TwoLayers(Shapes(batch=(1, 8), outputs=(1, 3)))
     for saturated in (False, True):
-        case = data.draw(shapes.strategy(dtype, saturated=saturated))
+        case = data.draw(cases.strategy(dtype, saturated=saturated))
         with torch.no_grad():
             W1, B1, W2, B2 = (torch.from_numpy(array).double() for array in case.parameters.values())
             G1 = torch.from_numpy(case.inputs).double() @ W1.T + B1.T

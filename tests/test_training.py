@@ -7,9 +7,11 @@ from torch.autograd import gradcheck
 from torch.nn import functional as F
 
 from numpy_impl import Parameters, loss_and_grads, train, training, xor
-from torch_ref.cases import draw
-from torch_ref.reference import mlp, twin
+from torch_ref.mlp import mlp, twin
+from torch_ref.mlp_cases import TwoLayers
 from torch_ref.training import descend, lockstep
+
+draw = TwoLayers().draw
 
 INPUTS, TARGETS = xor.INPUTS.astype(float), xor.TARGETS.astype(float)
 
@@ -72,7 +74,7 @@ def test_the_reference_itself_passes_gradcheck(reduction):
     def loss(*parameters):
         names = [name for name, _ in model.named_parameters()]
         outputs = torch.func.functional_call(model, dict(zip(names, parameters, strict=True)), inputs)
-        return mlp(reduction).loss(outputs, targets)
+        return mlp(reduction=reduction).loss(outputs, targets)
 
     assert gradcheck(loss, tuple(model.parameters()))
 

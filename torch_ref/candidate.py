@@ -21,8 +21,8 @@ from torch_ref.cases import Array, Case
 Candidate: TypeAlias = Callable[..., Any]  # (inputs, targets, *parameters) -> (loss, gradients in that order)
 
 
-class UnusableError(Exception):
-    """There is no candidate to test: no such file, module or function, or it fails on import."""
+class UnusableError(ValueError):
+    """There is nothing to test, or nothing to test it by: no such file or function, or a reference that can't serve."""
 
 
 class ContractError(Exception):
@@ -50,11 +50,11 @@ def load(name: str) -> Candidate:
     except ModuleNotFoundError as error:
         if error.name and (source == error.name or source.startswith(f"{error.name}.")):
             raise UnusableError(f"{source}: no such module") from None
-        raise UnusableError(f"{source}: fails on import: {_summary(error, source)}") from None
+        raise UnusableError(f"{source}: fails on import: {summary(error, source)}") from None
     except UnusableError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever their file does on import
-        raise UnusableError(f"{source}: fails on import: {_summary(error, source)}") from None
+        raise UnusableError(f"{source}: fails on import: {summary(error, source)}") from None
     return _function(found, function, name, source)
 
 
@@ -97,7 +97,7 @@ def call(candidate: Candidate, case: Case, printed: io.StringIO | None = None) -
         raise
     except BaseException as error:  # whatever they raise, it is theirs
         _demand_arguments(candidate, list(given))
-        raise ContractError(f"raised {_summary(error, _file_of(candidate))}") from error
+        raise ContractError(f"raised {summary(error, _file_of(candidate))}") from error
     for name, array in given.items():
         if copies[name].shape != array.shape or copies[name].tobytes() != array.tobytes():
             raise ContractError(f"wrote to its argument {name}, expected its arguments unchanged")
@@ -168,7 +168,7 @@ def _file_of(candidate: Candidate) -> str:
     return code.co_filename if code else ""
 
 
-def _summary(error: BaseException, file: str) -> str:
+def summary(error: BaseException, file: str = "") -> str:
     """The exception, and the line that raised it: the innermost in `file`, or else the innermost of all."""
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [frame for frame in frames if file and Path(frame.filename).resolve() == Path(file).resolve()]

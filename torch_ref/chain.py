@@ -4,19 +4,22 @@ In torch, so that the rounding noise of what is wrong can be measured like autog
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from math import prod
 from types import SimpleNamespace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
-from torch_ref.cases import Array, Case
+from torch_ref.cases import Case, Tensors
 
 Stage: TypeAlias = Callable[[Any], Tensor]
 
 STAGES: dict[str, Stage] = {
     "G1": lambda s: s.W1 @ s.inputs.T + s.B1,  # (hidden, batch)
-    "S1": lambda s: torch.sigmoid(s.G1),  # (hidden, batch)
+    "S1": lambda s: s.f(s.G1),  # (hidden, batch)
     "G2": lambda s: s.W2 @ s.S1 + s.B2,  # (out, batch)
     "S2": lambda s: torch.sigmoid(s.G2),  # (out, batch)
     "losses": lambda s: -s.t * torch.log(s.S2) - (1 - s.t) * torch.log(1 - s.S2),  # (out, batch)
@@ -25,7 +28,7 @@ STAGES: dict[str, Stage] = {
     "dS2_dG2": lambda s: s.S2 * (1 - s.S2),  # (out, batch)
     "dL_dG2": lambda s: s.dL_dS2 * s.dS2_dG2,  # (out, batch)
     "dL_dS1": lambda s: s.W2.T @ s.dL_dG2,  # (hidden, batch)
-    "dS1_dG1": lambda s: s.S1 * (1 - s.S1),  # (hidden, batch)
+    "dS1_dG1": lambda s: s.slope(s.S1),  # (hidden, batch)
     "dL_dG1": lambda s: s.dL_dS1 * s.dS1_dG1,  # (hidden, batch)
     "W1": lambda s: s.dL_dG1 @ s.inputs,  # (hidden, in), and so on: the gradients, by the names of the parameters
     "B1": lambda s: s.dL_dG1.sum(1, keepdim=True),  # (hidden, 1)
@@ -34,27 +37,81 @@ STAGES: dict[str, Stage] = {
 }
 TENSORS = "loss", "W1", "B1", "W2", "B2"
 
-# Other losses than binary cross-entropy: the elements to sum, and ∂L/∂S2.
-ERRORS: dict[str, dict[str, Stage]] = {
-    "(-t log S2 - (1-t) log(1-S2))": {},
-    "(S2 - t)²": {"losses": lambda s: (s.S2 - s.t) ** 2, "dL_dS2": lambda s: 2 * (s.S2 - s.t) / s.terms},
-    "½ (S2 - t)²": {"losses": lambda s: (s.S2 - s.t) ** 2 / 2, "dL_dS2": lambda s: (s.S2 - s.t) / s.terms},
+
+class Activation(NamedTuple):
+    """Of the hidden layer: f(G1) is S1, slope(S1) is ∂S1/∂G1; and how both are written."""
+
+    symbol: str
+    f: Callable[[Tensor], Tensor]
+    slope: Callable[[Tensor], Tensor]
+    formula: str
+
+
+ACTIVATIONS = {
+    "sigmoid": Activation("σ", torch.sigmoid, lambda S: S * (1 - S), "S1 (1-S1)"),
+    "tanh": Activation("tanh", torch.tanh, lambda S: 1 - S**2, "1 - S1²"),
+    "relu": Activation("ReLU", torch.relu, lambda S: (S > 0).to(S.dtype), "1 where S1 > 0, else 0"),
 }
 
 
-def run(case: Case, terms: float, *changes: dict[str, Stage], p: float = 0.0) -> dict[str, Array]:
-    """The chain on a case, with stages changed: the loss, divided by `terms`, and the gradients, by name."""
-    tensors = {name: torch.from_numpy(array) for name, array in case.parameters.items()}
-    s = SimpleNamespace(inputs=torch.from_numpy(case.inputs), t=torch.from_numpy(case.targets).T, terms=terms, p=p)
-    vars(s).update(tensors)
-    stages = STAGES.copy()
-    for change in changes:
-        stages |= change
-    results = {}
-    for name, stage in stages.items():
-        result = stage(s)
-        if name in TENSORS:
-            results[name] = result.numpy()
-        else:
-            setattr(s, name, result)
-    return {name: results[name] for name in TENSORS}
+class Error(NamedTuple):
+    """An element of a loss: how it is written, what torch calls it, and the stages that make it."""
+
+    formula: str
+    function: str
+    stages: dict[str, Stage]
+
+
+ERRORS = {
+    "bce": Error("(-t log S2 - (1-t) log(1-S2))", "binary_cross_entropy", {}),
+    "mse": Error(
+        "(S2 - t)²",
+        "mse_loss",
+        {"losses": lambda s: (s.S2 - s.t) ** 2, "dL_dS2": lambda s: 2 * (s.S2 - s.t) / s.terms},
+    ),
+    "half-mse": Error(
+        "½ (S2 - t)²",
+        "mse_loss / 2",
+        {"losses": lambda s: (s.S2 - s.t) ** 2 / 2, "dL_dS2": lambda s: (s.S2 - s.t) / s.terms},
+    ),
+}
+SUMS = {"mean": ("1/(batch·out) Σ", ("batch", "out")), "sum": ("Σ", ()), "batch mean": ("1/batch Σ", ("batch",))}
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The two-layer network with this hidden activation, loss (bce, mse, half-mse) and reduction (mean, sum)."""
+
+    activation: str = "sigmoid"
+    loss: str = "bce"
+    reduction: str = "mean"
+
+    @property
+    def formula(self) -> str:
+        """How the loss is written."""
+        return f"{SUMS[self.reduction][0]} {ERRORS[self.loss].formula}"
+
+    @property
+    def loss_name(self) -> str:
+        """What torch calls the loss."""
+        return ERRORS[self.loss].function
+
+    def relatives(self) -> list["Chain"]:
+        """The same network with each loss that a gradient may be of, its own first."""
+        all_ = [Chain(self.activation, loss, reduction) for loss, reduction in product(ERRORS, SUMS)]
+        return sorted(all_, key=lambda chain: (chain.loss != self.loss, chain.reduction != self.reduction))
+
+    def run(self, case: Case, changes: dict[str, Stage], p: float = 0.0) -> Tensors:
+        """The loss and the gradients by name, with stages changed; a changed stage may use the number s.p."""
+        terms = prod(case.sizes[size] for size in SUMS[self.reduction][1])
+        s = SimpleNamespace(inputs=torch.from_numpy(case.inputs), t=torch.from_numpy(case.targets).T, terms=terms, p=p)
+        vars(s).update({name: torch.from_numpy(array) for name, array in case.parameters.items()})
+        s.f, s.slope = ACTIVATIONS[self.activation][1:3]
+        results = {}
+        for name, stage in (STAGES | ERRORS[self.loss].stages | changes).items():
+            result = stage(s)
+            if name in TENSORS:
+                results[name] = result.numpy()
+            else:
+                setattr(s, name, result)
+        return {name: results[name] for name in TENSORS}

@@ -7,15 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from torch_ref.candidate import Candidate, ContractError, as_array, call
-from torch_ref.cases import Array, Case
+from torch_ref.candidate import Candidate, ContractError, UnusableError, as_array, call
+from torch_ref.cases import Array, Case, Tensors, label
 from torch_ref.reference import Reference
 from torch_ref.rounding import allowed, noise, unit_roundoff
-
-
-def label(name: str) -> str:
-    """How a tensor is called in print: loss, dL/dW1."""
-    return name if name == "loss" else f"dL/d{name}"
 
 
 @dataclass(frozen=True)
@@ -75,8 +70,8 @@ class Comparison:
     """
 
     case: Case
-    autograd: dict[str, Array]
-    yours: dict[str, Array] = field(default_factory=dict)
+    autograd: Tensors
+    yours: Tensors = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
     breach: str | None = None
 
@@ -97,11 +92,14 @@ def compare(candidate: Candidate, case: Case, reference: Reference, *, lazy: boo
 
     Of each tensor in turn: present, shape, dtype, finite, value. When lazy, its noise is measured only for a difference
     over 8 u max|g|, which is allowed whatever the noise. A breach of the contract ends the comparison, not the program.
+    Raises UnusableError when the reference itself is not finite.
     """
-    evaluate = reference.on(case)
-    plain = evaluate()
+    plain = reference.evaluate(case)
+    for name, array in plain.items():
+        if not np.isfinite(array).all():
+            raise UnusableError(f"reference: {label(name)} is not finite, expected finite numbers  {case}")
     # A saturated case asks for torch's own formula: what others make of it is reported, not expected to match.
-    measured = cache(lambda: noise(evaluate, plain, any_formula=not case.saturated))
+    measured = cache(lambda: noise(reference.evaluate, case, plain, any_formula=not case.saturated))
     try:
         returned = call(candidate, case)
     except ContractError as error:
@@ -146,13 +144,13 @@ def _problem(array: Array, right: Array, case: Case) -> str | None:
 
 
 def _hint(array: Array, right: Array, case: Case) -> str:
-    batch = len(case.inputs)
+    batch = case.sizes["batch"]
     if array.ndim == 0:
         return ": summed over everything"
     if right.ndim == 0:
         return ": one loss for each sample or output, not their mean or sum" if array.size > 1 else ": a scalar"
     if array.size == right.size:
         return ": transposed" if array.T.shape == right.shape else ": the same elements in another shape"
-    if array.shape == (right.shape[0], batch):
+    if array.shape in ((right.shape[0], batch), (batch, *right.shape)):
         return ": not summed over the batch"
     return ": summed over the other axis" if array.size == batch else ""

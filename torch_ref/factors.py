@@ -6,7 +6,9 @@ from math import log, prod
 
 import numpy as np
 
-from torch_ref.comparison import Comparison, label
+from torch_ref.cases import label
+from torch_ref.comparison import Comparison
+from torch_ref.evidence import Evidence
 
 LOGARITHMS = {log(2): "ln 2", 1 / log(2): "1/ln 2", log(10): "ln 10", 1 / log(10): "1/ln 10"}
 POWERS: tuple[dict[str, int], ...] = (
@@ -78,17 +80,20 @@ def _reproduces(factor: Factor, comparison: Comparison, name: str) -> bool:
     return bool(difference <= max(abs(value), 1e-3) * comparison.tensors[name].allowed)
 
 
-def explain(factor: Factor, tensors: tuple[str, ...], *, terms: tuple[tuple[str, int], ...], reduction: str) -> str:
-    """In a sentence: what the tensors are, and what to do about it. terms: what the mean divides by, as powers."""
-    every = len([name for name in tensors if name != "loss"]) == 4
+def explain(factor: Factor, tensors: tuple[str, ...], evidence: Evidence) -> str:
+    """In a sentence: what the tensors are, and what to do about it."""
+    chain, case = evidence.reference.chain, evidence.first.case
+    # What a mean divides by, as powers: in another network than ours that is the batch, if it is a mean at all.
+    terms = (("batch", 1), ("out", 1)) if case.sizes.get("out", 1) > 1 else (("batch", 1),)
+    every = set(case.parameters) <= set(tensors)
     what = ", ".join(map(label, tensors))
     if every:
         what = "the loss and every gradient" if "loss" in tensors else "every gradient"
-    why = _why(factor, every=every, terms=terms, reduction=reduction)
+    why = _why(factor, every=every, terms=terms, reduction=chain.reduction if chain else "")
     if factor.constant < 0 and factor.powers:
         why += "; and the sign is the wrong way round"
-    if every and "loss" in tensors and factor.powers in (terms, tuple((size, -power) for size, power in terms)):
-        why += f"; if that is meant, say --reduction {'sum' if reduction == 'mean' else 'mean'}"
+    if chain and every and "loss" in tensors and factor.powers in (terms, tuple((size, -n) for size, n in terms)):
+        why += f"; if that is meant, say --reduction {'sum' if chain.reduction == 'mean' else 'mean'}"
     return f"{what}: {factor} × autograd's ({why})."
 
 
@@ -106,9 +111,8 @@ def _why(  # noqa: PLR0911  # one answer a case
     if divided == terms and reduction == "sum":
         return "of the mean, where the loss is a sum; do not divide"
     if batches > 0 and abs(factor.constant) == 1:
-        return (
-            f"not divided by the {'number of terms' if factor.powers == terms else 'batch'}, though the loss is a mean"
-        )
+        by = "number of terms" if factor.powers == terms and reduction else "batch"
+        return f"not divided by the {by}{', though the loss is a mean' if reduction == 'mean' else ''}"
     if batches > 0:
         return f"divided by {1 / abs(factor.constant):.6g} where the batch belongs, a batch size that is hard-coded?"
     if batches < 0:

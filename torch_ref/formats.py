@@ -7,8 +7,22 @@ import shlex
 from importlib.metadata import version
 from typing import Any
 
-from torch_ref.comparison import Tensor, label
+from torch_ref.cases import label
+from torch_ref.comparison import Tensor
 from torch_ref.report import HEADER, Report, Summary, aligned, in_units, rows
+
+# Of the command's options, and of `check`.
+DEFAULTS = {
+    "cases": 100,
+    "seed": 0,
+    "dtype": "float64",
+    "activation": "sigmoid",
+    "loss": "bce",
+    "reduction": "mean",
+    "inputs": (1, 5),
+    "hidden": (1, 8),
+    "outputs": (1, 1),
+}
 
 
 def versions() -> dict[str, str]:
@@ -47,10 +61,15 @@ def markdown(reports: list[Report]) -> str:
 def as_json(reports: list[Report]) -> str:
     """The interface for programs; the README says what is in it. A number that is not finite becomes null."""
     seconds = next((report.seconds[1] for report in reports if report.seconds), None)
-    model, loss, _ = reports[0].reference.rsplit(", ", 2)
+    reference = reports[0].reference
     shared = {name: value for name, value in reports[0].settings.items() if name != "dtype"}
     document = {
-        "reference": {**versions(), "model": model, "loss": loss, "seconds_per_call": seconds},
+        "reference": {
+            **versions(),
+            "model": reference.model_name,
+            "loss": reference.loss_name,
+            "seconds_per_call": seconds,
+        },
         "settings": {**shared, "dtype": sorted({report.settings["dtype"] for report in reports})},
         "candidates": [_candidate(report) for report in reports],
     }
@@ -61,18 +80,14 @@ def reproduce(report: Report) -> str:
     """The command that makes this report again."""
     settings = report.settings
     words = ["gradgate", shlex.quote(report.name)]
-    for option, value, default in (
-        ("--cases", settings["cases"], 100),
-        ("--seed", settings["seed"], 0),
-        ("--dtype", settings["dtype"], "float64"),
-        ("--reduction", settings["reduction"], "mean"),
-        ("--max-batch", settings["batch"][1], 64),
-        ("--inputs", settings["inputs"], (1, 5)),
-        ("--hidden", settings["hidden"], (1, 8)),
-        ("--outputs", settings["outputs"], (1, 1)),
-    ):
+    if report.reference.name:
+        words += ["--reference", shlex.quote(report.reference.name)]
+    if report.reference.name or settings["batch"][1] != 64:
+        words += ["--max-batch", str(settings["batch"][1])]
+    for option, default in DEFAULTS.items():
+        value = settings.get(option, default)
         if value != default:
-            words += [option, "..".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+            words += [f"--{option}", "..".join(map(str, value)) if isinstance(value, tuple) else str(value)]
     return " ".join(words + ["--strict"] * settings["strict"])
 
 

@@ -18,11 +18,12 @@ from hypothesis.errors import Flaky, NoSuchExample
 from hypothesis.strategies import SearchStrategy
 
 from torch_ref.candidate import Candidate, ContractError, demand_the_same, prints
-from torch_ref.cases import Case, Shapes, draw
+from torch_ref.cases import Case
 from torch_ref.comparison import Comparison, compare
 from torch_ref.diagnosis import diagnose, only_for
 from torch_ref.evidence import gather, nearer
-from torch_ref.reference import Reference, mlp
+from torch_ref.mlp import mlp
+from torch_ref.reference import Reference
 from torch_ref.report import Report, Summary
 from torch_ref.rounding import noise, unit_roundoff
 
@@ -42,40 +43,41 @@ QUIET = hypothesis.settings(
 def check(
     candidate: Candidate,
     *,
+    reference: Reference | None = None,
     name: str | None = None,
     cases: int = 100,
     seed: int = 0,
     dtype: str = "float64",
-    reduction: str = "mean",
-    shapes: Shapes = Shapes(),  # noqa: B008  # immutable
     strict: bool = False,
     time: bool = False,
     on_case: Callable[[int], None] = lambda _: None,
+    **network: Any,
 ) -> Report:
-    """Hold a hand-written `loss_and_grads` against autograd on many cases, and report what was found.
+    """Hold a hand-written backward pass against autograd on many cases, and report what was found.
 
-    candidate(inputs, targets, W1, B1, W2, B2) returns (loss, (dL_dW1, dL_dB1, dL_dW2, dL_dB2)): inputs (batch, in),
-    targets (batch, out), W1 (hidden, in), B1 (hidden, 1), W2 (out, hidden), B2 (out, 1), each gradient in the shape and
-    dtype of its parameter; anything np.asarray takes will do. A parameter of its own named `reduction` is given
-    `reduction`, torch's: the loss is the mean over batch × out, or the sum.
+    Against a `Reference` of yours, or else the two-layer network: its options activation, loss, reduction and shapes
+    are those of `mlp`. candidate(inputs, targets, W1, B1, W2, B2) returns (loss, (dL_dW1, dL_dB1, dL_dW2, dL_dB2)):
+    inputs (batch, in), targets (batch, out), W1 (hidden, in), B1 (hidden, 1), W2 (out, hidden), B2 (out, 1), each
+    gradient in the shape and dtype of its parameter; anything np.asarray takes will do. If it has parameters of its own
+    named activation, loss or reduction, it is given those.
 
-    `cases` ordinary cases decide, those with the most telling shapes first; a quarter as many saturated ones are
-    reported, and decide too when `strict`. The same seed gives the same cases and the same verdict. A failure is shrunk
-    to the smallest case that fails, and diagnosed. torch computes on one thread meanwhile.
+    `cases` ordinary cases decide, those with the most telling shapes first; of the two-layer network a quarter as many
+    saturated ones are reported, and decide too when `strict`. The same seed gives the same cases and the same verdict.
+    A failure is shrunk to the smallest case that fails, and diagnosed. torch computes on one thread meanwhile.
 
     name is what the report calls the candidate; time measures a call of it and of autograd; on_case is called with the
     number of cases judged so far. Ctrl-C ends the check and gives the report so far, `interrupted`.
 
-    Raises TypeError if the candidate is not callable, ValueError for an option outside the above.
+    Raises TypeError if the candidate is not callable or the reference no `Reference`, ValueError for an option outside
+    the above, UnusableError (a ValueError) for a reference that can't serve.
     """
-    _demand_options(candidate, cases, seed, dtype, reduction)
-    reference = mlp(reduction)
+    reference = _demand_options(candidate, reference, cases, seed, dtype, network)
     report = Report(
         name or f"{candidate.__module__}:{getattr(candidate, '__qualname__', type(candidate).__qualname__)}",
-        str(reference),
-        {"cases": cases, "seed": seed, "dtype": dtype, "reduction": reduction, **vars(shapes), "strict": strict},
+        reference,
+        {"cases": cases, "seed": seed, "dtype": dtype, **reference.settings, "strict": strict},
     )
-    called = with_reduction(candidate, reduction)
+    called = with_options(candidate, reference)
 
     def judge(case: Case) -> Comparison:
         on_case(report.ordinary.cases + report.saturated.cases)
@@ -83,19 +85,22 @@ def check(
 
     with _one_thread():
         try:
-            for summary, count in (report.ordinary, cases), (report.saturated, max(1, cases // 4)):
+            reference.demand_usable(dtype)
+            draw, sizes = reference.cases.draw, reference.cases.explicit()
+            kinds = (report.ordinary, cases), (report.saturated, max(1, cases // 4))
+            for summary, count in kinds if reference.cases.saturates else kinds[:1]:
                 saturated = summary is report.saturated
-                explicit = [draw(*sizes, seed=seed, dtype=dtype, saturated=saturated) for sizes in shapes.explicit()]
+                explicit = [draw(*some, seed=seed, dtype=dtype, saturated=saturated) for some in sizes]
                 stable = _judge_explicit(judge, called, explicit[:count], summary)
                 if not stable:
                     break
-                strategy = shapes.strategy(dtype, saturated=saturated)
+                strategy = reference.cases.strategy(dtype, saturated=saturated)
                 _judge_drawn(judge, strategy, count - len(explicit), seed, summary)
                 if summary.failed:
                     _shrink(judge, strategy, seed, summary)
             if report.ordinary.failed and stable:
-                _diagnose(called, reference, shapes, report)
-            first = draw(*shapes.explicit()[0], seed=seed, dtype=dtype)
+                _diagnose(called, reference, report)
+            first = draw(*sizes[0], seed=seed, dtype=dtype)
             report.noise = _noise(reference, first)
             if prints(called, first):
                 report.notes.append("prints to standard output; it is left out here")
@@ -116,25 +121,32 @@ def assert_matches_autograd(candidate: Candidate, **options: Any) -> None:
         raise AssertionError(f"not the gradient that autograd computes\n\n{report}")
 
 
-def _demand_options(candidate: Any, cases: int, seed: int, dtype: str, reduction: str) -> None:
+def _demand_options(
+    candidate: Any, reference: Any, cases: Any, seed: Any, dtype: str, network: dict[str, Any]
+) -> Reference:
+    """The reference that the options ask for; or else TypeError or ValueError."""
     if not callable(candidate):
         raise TypeError(f"candidate: {candidate!r}, expected a function")
-    for option, value, choices in (("dtype", dtype, ("float64", "float32")), ("reduction", reduction, ("mean", "sum"))):
-        if value not in choices:
-            raise ValueError(f"{option}: {value!r}, expected {' or '.join(map(repr, choices))}")
-    if cases < 1:
-        raise ValueError(f"cases: {cases}, expected 1 or more")
-    if seed < 0:
-        raise ValueError(f"seed: {seed}, expected 0 or more")
+    if not isinstance(reference, Reference | None):
+        raise TypeError(f"reference: {reference!r}, expected a Reference")
+    if dtype not in ("float64", "float32"):
+        raise ValueError(f"dtype: {dtype!r}, expected 'float64' or 'float32'")
+    for option, value, smallest in ("cases", cases, 1), ("seed", seed, 0):
+        if not isinstance(value, int) or value < smallest:
+            raise ValueError(f"{option}: {value!r}, expected a whole number of {smallest} or more")
+    if reference and network:
+        raise ValueError(f"{', '.join(network)}: of the two-layer network, not of another reference; leave it out")
+    return reference or mlp(**network)
 
 
-def with_reduction(candidate: Candidate, reduction: str) -> Candidate:
-    """The candidate with its `reduction` parameter bound, if it has one."""
+def with_options(candidate: Candidate, reference: Reference) -> Candidate:
+    """The candidate, given the reference's activation, loss and reduction where it has parameters of those names."""
     try:
-        takes_reduction = "reduction" in inspect.signature(candidate).parameters
+        own = inspect.signature(candidate).parameters
     except ValueError:  # a builtin without a signature
-        takes_reduction = False
-    return partial(candidate, reduction=reduction) if takes_reduction else candidate
+        return candidate
+    options = {name: value for name, value in reference.options.items() if name in own}
+    return partial(candidate, **options) if options else candidate
 
 
 def _judge_explicit(
@@ -174,34 +186,36 @@ def _shrink(judge: Callable[[Case], Comparison], strategy: SearchStrategy[Case],
         summary.failure = judge(smallest)
 
 
-def _diagnose(candidate: Candidate, reference: Reference, shapes: Shapes, report: Report) -> None:
+def _diagnose(candidate: Candidate, reference: Reference, report: Report) -> None:
     """Explain what differs, from the numbers on a few telling cases, or from the sizes of the cases that fail."""
-    report.evidence = gather(candidate, reference, shapes, report.settings["dtype"])
-    smallest = [(report.ordinary.failure.case.sizes, False)] if report.ordinary.failure else []
-    conditions = only_for(report.ordinary.outcomes + smallest)
-    if any(comparison.breach for comparison in report.evidence) or all(c.passed for c in report.evidence):
+    evidence = gather(candidate, reference, report.settings["dtype"])
+    report.evidence = evidence.comparisons
+    failure = report.ordinary.failure
+    smallest = [(failure.case.sizes, False)] if failure else []
+    tensors = ("loss", *evidence.first.case.parameters)
+    conditions = only_for(report.ordinary.outcomes + smallest, tensors)
+    if any(comparison.breach for comparison in report.evidence) or not evidence.wrong:
         report.findings = conditions
     else:
-        report.findings = diagnose(candidate, report.evidence, report.settings["reduction"])
+        report.findings = diagnose(evidence)
         if any(finding.kind == "chain" for finding in report.findings):
             report.findings += conditions
-    if report.ordinary.failure and report.settings["dtype"] == "float32":
-        report.nearer = nearer(report.ordinary.failure, reference)
+    if failure and report.settings["dtype"] == "float32":
+        report.nearer = nearer(failure, reference)
 
 
 def _noise(reference: Reference, case: Case) -> dict[str, float]:
     """Autograd's own, of each tensor, in u max|g|."""
-    evaluate = reference.on(case)
-    plain = evaluate()
-    unit = unit_roundoff(case.dtype)
-    return {name: size / (unit * np.abs(plain[name]).max()) for name, size in noise(evaluate, plain).items()}
+    plain = reference.evaluate(case)
+    sizes = noise(reference.evaluate, case, plain)
+    units = {name: unit_roundoff(case.dtype) * np.abs(array).max() for name, array in plain.items()}
+    return {name: size / units[name] if units[name] else 0.0 for name, size in sizes.items()}
 
 
 def _seconds(candidate: Candidate, reference: Reference, case: Case) -> tuple[float, float]:
     """The best of several calls of the candidate, and of autograd, in turn."""
-    evaluate = reference.on(case)
     called = partial(candidate, case.inputs, case.targets, *case.parameters.values())
-    with redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
+    with redirect_stdout(io.StringIO()), np.errstate(all="ignore"), reference.on(case) as evaluate:
         pairs = [(timeit.timeit(called, number=20), timeit.timeit(evaluate, number=20)) for _ in range(20)]
     yours, autograd = (min(times) / 20 for times in zip(*pairs, strict=True))
     return yours, autograd

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torch_ref.chain import STAGES, Stage
+from torch_ref.chain import ACTIVATIONS, STAGES, Activation, Stage
 
 
 @dataclass(frozen=True)
@@ -17,13 +17,19 @@ class Mistake:
     """What is wrong, how to put it right, and the stages that are wrong.
 
     A stage may use `s.p`, a number that only the author of the mistake knows: it is one of `values`, or, where the
-    result is linear in it and `values` is empty, solved for. `{p}` in the name stands for it.
+    result is linear in it and `values` is empty, solved for. In the texts `{p}` stands for it, `{f}` for the hidden
+    activation and `{slope}` for its derivative.
     """
 
     name: str
     fix: str
     stages: dict[str, Stage]
     values: tuple[float, ...] = (0.0,)
+
+    def texts(self, activation: Activation, p: float) -> tuple[str, str]:
+        """The name and the fix, for a network with this hidden activation."""
+        words = {"p": p, "f": activation.symbol, "slope": activation.formula}
+        return self.name.format(**words), self.fix.format(**words)
 
 
 def sigma_prime(x: Tensor) -> Tensor:
@@ -52,18 +58,16 @@ def last_row_zero(tensor: Tensor) -> Tensor:
 
 MISTAKES = (
     # The forward pass
-    Mistake("the hidden activation is missing", "S1 = σ(G1)", {"S1": lambda s: s.G1}),
+    Mistake("the hidden activation is missing", "S1 = {f}(G1)", {"S1": lambda s: s.G1}),
     Mistake("the bias B1 is missing in the forward pass", "G1 = W1 X + B1", {"G1": lambda s: s.W1 @ s.inputs.T}),
     Mistake("the bias B2 is missing in the forward pass", "G2 = W2 S1 + B2", {"G2": lambda s: s.W2 @ s.S1}),
-    Mistake(
-        "the hidden activation is tanh",
-        "S1 = σ(G1), and ∂S1/∂G1 = S1 (1 - S1)",
-        {"S1": lambda s: torch.tanh(s.G1), "dS1_dG1": lambda s: 1 - s.S1**2},
-    ),
-    Mistake(
-        "the hidden activation is a ReLU",
-        "S1 = σ(G1), and ∂S1/∂G1 = S1 (1 - S1)",
-        {"S1": lambda s: torch.relu(s.G1), "dS1_dG1": lambda s: (s.G1 > 0).to(s.G1.dtype)},
+    *(
+        Mistake(
+            f"the hidden activation is {name}",
+            "S1 = {f}(G1), and ∂S1/∂G1 = {slope}",
+            {"S1": lambda s, f=f: f(s.G1), "dS1_dG1": lambda s, slope=slope: slope(s.S1)},  # type: ignore[misc]  # mypy: default of a lambda
+        )
+        for name, (_, f, slope, _) in ACTIVATIONS.items()
     ),
     # The loss
     Mistake(
@@ -136,31 +140,39 @@ MISTAKES = (
         {"dL_dS1": lambda s: s.W2 @ s.dL_dG2 if len(s.W2) == len(s.W2.T) else s.W2.T @ s.dL_dG2},
     ),
     # σ′ of the hidden layer
-    Mistake("σ′ is missing in the hidden layer", "∂L/∂G1 = ∂L/∂S1 · S1 (1-S1)", {"dL_dG1": lambda s: s.dL_dS1}),
+    Mistake("{f}′ is missing in the hidden layer", "∂L/∂G1 = ∂L/∂S1 · {slope}", {"dL_dG1": lambda s: s.dL_dS1}),
     Mistake(
-        "σ′ of the hidden layer is applied twice",
-        "∂L/∂G1 = ∂L/∂S1 · S1 (1-S1), once",
+        "{f}′ of the hidden layer is applied twice",
+        "∂L/∂G1 = ∂L/∂S1 · {slope}, once",
         {"dL_dG1": lambda s: s.dL_dS1 * s.dS1_dG1 * s.dS1_dG1},
     ),
     Mistake(
-        "σ′ of the hidden layer is taken of S1, already activated",
-        "σ′(G1) is S1 (1-S1): do not apply σ to S1 again",
-        {"dS1_dG1": lambda s: sigma_prime(s.S1)},
+        "{f}′ of the hidden layer is taken of S1, already activated",
+        "{f}′(G1) is {slope}: do not apply {f} to S1 again",
+        {"dS1_dG1": lambda s: s.slope(s.f(s.S1))},
     ),
     Mistake(
-        "σ′ of the hidden layer is G (1-G) of the pre-activation G1",
-        "x (1-x) is σ′ only for an x that is activated: S1 (1-S1)",
-        {"dS1_dG1": lambda s: s.G1 * (1 - s.G1)},
+        "{f}′ of the hidden layer is computed from G1 by the formula for S1",
+        "put S1 into it: {slope}",
+        {"dS1_dG1": lambda s: s.slope(s.G1)},
     ),
     Mistake(
-        "σ′ of the hidden layer is taken of the error",
-        "∂L/∂G1 = ∂L/∂S1 · S1 (1-S1): σ′ belongs to the activation, not to the error",
+        "{f}′ of the hidden layer is taken of the error",
+        "∂L/∂G1 = ∂L/∂S1 · {slope}: {f}′ belongs to the activation, not to the error",
         {"dL_dG1": lambda s: s.dL_dS1 * s.dL_dS1 * (1 - s.dL_dS1)},
     ),
     Mistake(
         "σ′ of the output layer is used for the hidden layer",
-        "∂L/∂G1 = ∂L/∂S1 · S1 (1-S1)",
+        "∂L/∂G1 = ∂L/∂S1 · {slope}",
         {"dL_dG1": lambda s: s.W2.T @ (s.dL_dG2 * s.dS2_dG2)},
+    ),
+    *(
+        Mistake(
+            f"the derivative of the hidden layer is that of {name}",
+            "∂S1/∂G1 = {slope}",
+            {"dS1_dG1": lambda s, slope=slope: slope(s.S1)},  # type: ignore[misc]  # mypy: default of a lambda
+        )
+        for name, (_, _, slope, _) in ACTIVATIONS.items()
     ),
     # The gradients themselves
     Mistake(
@@ -173,7 +185,7 @@ MISTAKES = (
         "return (dL_dW1, dL_dB1, dL_dW2, dL_dB2), in that order",
         {"W1": STAGES["W2"], "B1": STAGES["B2"], "W2": STAGES["W1"], "B2": STAGES["B1"]},
     ),
-    Mistake("∂L/∂W1 lacks σ′ of the hidden layer", "∂L/∂W1 = ∂L/∂G1 X", {"W1": lambda s: s.dL_dS1 @ s.inputs}),
+    Mistake("∂L/∂W1 lacks {f}′ of the hidden layer", "∂L/∂W1 = ∂L/∂G1 X", {"W1": lambda s: s.dL_dS1 @ s.inputs}),
     Mistake(
         "∂L/∂W1 is computed from S1, not from the inputs",
         "∂L/∂W1 = ∂L/∂G1 · inputs",
@@ -192,7 +204,7 @@ MISTAKES = (
         (),
     ),
     Mistake(
-        "∂L/∂B1 lacks σ′ of the hidden layer",
+        "∂L/∂B1 lacks {f}′ of the hidden layer",
         "∂L/∂B1 = Σ ∂L/∂G1 over the batch",
         {"B1": lambda s: s.dL_dS1.sum(1, keepdim=True)},
     ),

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from torch_ref.comparison import Comparison, Tensor, label
-from torch_ref.diagnosis import Finding
+from torch_ref.cases import label
+from torch_ref.comparison import Comparison, Tensor
+from torch_ref.explanation import Finding
+from torch_ref.reference import Reference
 
 PICTURE = 16, 32  # the most rows and columns of one
 
@@ -69,7 +71,7 @@ class Report:
     """
 
     name: str
-    reference: str
+    reference: Reference
     settings: dict[str, Any]
     ordinary: Summary = field(default_factory=Summary)
     saturated: Summary = field(default_factory=Summary)
@@ -116,11 +118,14 @@ class Report:
 
 
 def picture(comparison: Comparison, name: str) -> str:
-    """A grid of the right and wrong elements of a gradient, a cell for several if it is large; "" if all right."""
+    """A grid of the right and wrong elements of a gradient, a cell for several if it is large; "" if all right.
+
+    The rows are the first axis.
+    """
     tensor, yours, right = comparison.tensors[name], comparison.yours.get(name), comparison.autograd[name]
-    if tensor.passed or tensor.problem or yours is None or right.ndim != 2:
+    if tensor.passed or tensor.problem or yours is None or right.ndim == 0:
         return ""
-    wrong = np.abs(yours.astype(float) - right.astype(float)) > tensor.allowed
+    wrong = (np.abs(yours.astype(float) - right.astype(float)) > tensor.allowed).reshape(len(right), -1)
     down, across = (-(-size // most) for size, most in zip(wrong.shape, PICTURE, strict=True))
     lines = [label(name) if down == across == 1 else f"{label(name)}, {down} × {across} elements a cell"]
     for top in range(0, wrong.shape[0], down):

@@ -5,29 +5,35 @@ it (Parker, "Monte Carlo arithmetic", 1997; Denis et al., "Verificarlo", 2016). 
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from torch_ref.cases import Array
-
-Tensors: TypeAlias = dict[str, Array]  # by name
+from torch_ref.cases import Case, Tensors
 
 REPLAYS = 8
 MARGIN = 8
+aten = torch.ops.aten
+# They select or compare values and round nothing; and the backward pass of the first finds the element by the last.
+EXACT = {
+    *(aten.amax.default, aten.amin.default, aten.max.default, aten.min.default, aten.median.default),
+    *(aten.nanmedian.default, aten.eq.Tensor, aten.ne.Tensor),
+}
+SQUASHED = {aten.sigmoid.default: 0, aten.tanh.default: -1}  # the smallest value of each; the largest is 1
 
 
 class DifferentRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
     """While entered, every floating-point tensor that enters an operator, forward or backward, is perturbed.
 
     Each element is multiplied by 1 or 1 - 2u, with u the unit roundoff (2⁻⁵³, 2⁻²⁴), by a fair coin: toward zero, so
-    that a probability stays in [0, 1]. Views and in-place operators are left alone.
+    that a probability stays in [0, 1]. Views, in-place operators and those that round nothing are left alone.
 
-    With any_formula, what a sigmoid returns is moved by -2u, 0 or 2u besides, within [0, 1]. Correct code that takes
-    the logarithm of 1 - S, or gets S from a tanh, knows S only that well however small it is; torch's own loss, which
-    takes log1p(-S), knows more, and must not hold others to it.
+    With any_formula, what a sigmoid returns is moved by -2u, 0 or 2u besides, within [0, 1], and a tanh likewise.
+    Correct code that takes the logarithm of 1 - S, or gets S from a tanh, or a tanh from exponentials, knows S only
+    that well however small it is; torch's own loss, which takes log1p(-S), knows more, and must not hold others to it.
     """
 
     def __init__(self, seed: int, *, any_formula: bool = True) -> None:
@@ -42,12 +48,12 @@ class DifferentRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]  # 
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func.is_view or func._schema.is_mutable:  # noqa: SLF001  # the only place that says so
+        if func.is_view or func in EXACT or func._schema.is_mutable:  # noqa: SLF001  # the only place that says so
             return func(*args, **kwargs)
         result = func(*map(self._perturb, args), **{name: self._perturb(value) for name, value in kwargs.items()})
-        if self.any_formula and func is torch.ops.aten.sigmoid.default:
+        if self.any_formula and func in SQUASHED:
             steps = torch.randint(-1, 2, result.shape, generator=self.coin, dtype=result.dtype)
-            result = (result + steps * torch.finfo(result.dtype).eps).clamp(0, 1)
+            result = (result + steps * torch.finfo(result.dtype).eps).clamp(SQUASHED[func], 1)
         return result
 
     def _perturb(self, value: Any) -> Any:
@@ -60,15 +66,31 @@ class DifferentRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]  # 
         return value * (1 - heads * torch.finfo(value.dtype).eps)  # eps is 2u
 
 
-def noise(evaluate: Callable[[], Tensors], plain: Tensors, *, any_formula: bool = True) -> dict[str, float]:
-    """Of each tensor, the largest |replay - plain| of any element over 8 replays. plain is what `evaluate` gave."""
+def noise(
+    evaluate: Callable[[Case], Tensors], case: Case, plain: Tensors, *, any_formula: bool = True
+) -> dict[str, float]:
+    """Of each tensor, the largest |replay - plain| of any element over 8 replays. plain is what `evaluate` gave.
+
+    At a kink - a ReLU's 0, a tie in a max-pool - there is no one gradient, and each side is right. Replays take one
+    side or the other by themselves, but for inputs of exactly 0: those are moved, so that the whole jump is noise.
+    """
     largest = dict.fromkeys(plain, 0.0)
     for seed in range(REPLAYS):
         with DifferentRounding(seed, any_formula=any_formula):
-            replay = evaluate()
+            replay = evaluate(_off_zero(case, seed))
         for name, array in plain.items():
-            largest[name] = max(largest[name], float(np.abs(replay[name] - array).max()))
+            largest[name] = float(np.fmax(largest[name], np.abs(replay[name] - array).max()))
     return largest
+
+
+def _off_zero(case: Case, seed: int) -> Case:
+    """The case, with each 0 among its inputs moved by u max|x|, up or down."""
+    inputs = case.inputs
+    if inputs.dtype.kind != "f" or inputs.all():
+        return case
+    step = unit_roundoff(inputs.dtype) * (np.abs(inputs).max() or 1)
+    moved = step * np.random.default_rng(seed).choice([-1, 1], inputs.shape)
+    return replace(case, inputs=np.where(inputs == 0, moved, inputs).astype(inputs.dtype))
 
 
 def allowed(dtype: np.dtype[Any], largest: float, noise: float = 0.0) -> float:

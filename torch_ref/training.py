@@ -9,7 +9,7 @@ import torch
 from numpy_impl import Parameters, training
 from numpy_impl.mlp import Reduction
 from numpy_impl.validation import Array
-from torch_ref.reference import mlp, twin
+from torch_ref.mlp import mlp, twin
 from torch_ref.rounding import MARGIN, unit_roundoff
 
 
@@ -22,7 +22,7 @@ def descend(
     """
     parameters = Parameters(*map(np.array, start))
     model = twin(parameters)
-    loss_function = mlp(reduction).loss
+    loss_function = mlp(reduction=reduction).loss
     optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate)
     x, t = torch.from_numpy(inputs), torch.from_numpy(targets)
     for _ in range(steps + 1):

@@ -1,0 +1,81 @@
+"""The cases of any network: inputs and targets from its owner's function, parameters redrawn."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import nn
+
+from torch_ref.candidate import UnusableError, summary
+from torch_ref.cases import WIDE, Array, Case, Cases, Range, Sizes, demand_range, log_uniform
+from torch_ref.modules import redrawn
+
+SCALES = 0.3, 3.0  # of all parameters of a wide case
+
+
+@dataclass(frozen=True)
+class Batches(Cases):
+    """Cases of a module: draw_batch(rng, batch) gives the inputs and targets, the batch is within the range."""
+
+    module: nn.Module
+    draw_batch: Callable[[np.random.Generator, int], tuple[Any, Any]]
+    batch: Range
+
+    saturates: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        demand_range("batch", self.batch)
+
+    @property
+    def ranges(self) -> Mapping[str, Range]:
+        """Of the batch, the one size that varies."""
+        return {"batch": self.batch}
+
+    def explicit(self) -> list[Sizes]:
+        """Some batches, batch 1 and the largest."""
+        return self.within([(7,), (5,), (4,), (1,), (self.batch[1],)])
+
+    def telling(self) -> list[Sizes]:
+        """Different batches."""
+        return self.within([(3,), (5,), (8,)])
+
+    def draw(self, *sizes: int, seed: int, dtype: str = "float64", saturated: bool = False) -> Case:
+        """The case of this batch that `seed` stands for: always the same one. None is saturated.
+
+        Raises UnusableError when draw_batch does not give two arrays of finite numbers.
+        """
+        rng = np.random.default_rng(seed)
+        scale = log_uniform(rng, *SCALES) if rng.integers(WIDE) == 0 else 1.0
+        parameters = redrawn(self.module, rng)
+        try:
+            drawn = self.draw_batch(rng, *sizes)
+        except Exception as error:
+            raise UnusableError(f"reference: draw raised {summary(error)}") from error
+        if not isinstance(drawn, tuple) or len(drawn) != 2:
+            raise UnusableError(f"reference: draw returned a {type(drawn).__name__}, expected (inputs, targets)")
+        inputs, targets = (
+            _usable(name, array, dtype) for name, array in zip(("inputs", "targets"), drawn, strict=True)
+        )
+        return Case(
+            seed=seed,
+            sizes=dict(zip(self.ranges, sizes, strict=True)),
+            inputs=inputs,
+            targets=targets,
+            parameters={name: np.ascontiguousarray(scale * p, dtype) for name, p in parameters.items()},
+            saturated=saturated,
+        )
+
+
+def _usable(name: str, value: Any, dtype: str) -> Array:
+    """The array, C-contiguous, in `dtype` if it is floating-point."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "biu" and array.dtype.char not in "fd":
+        raise UnusableError(
+            f"reference: draw gives {name} of dtype {array.dtype}, expected float32, float64 or integers"
+        )
+    if not np.isfinite(array).all():
+        raise UnusableError(
+            f"reference: draw gives {name} with {array[~np.isfinite(array)][0]}, expected finite values"
+        )
+    return np.array(array, dtype if array.dtype.kind == "f" else array.dtype, order="C")

@@ -1,0 +1,54 @@
+"""What counts as an explanation: it gives the candidate's own numbers, within what rounding allows, on every case."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from torch_ref.cases import Array, Case, Tensors
+from torch_ref.comparison import Comparison
+from torch_ref.rounding import allowed, noise
+
+Make: TypeAlias = Callable[[Case], Tensors]  # what an explanation would give on a case
+
+NEAR = 1e-3  # relative: what is further off is not worth measuring the noise of
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One explanation. kind: form, factor, loss, mistake, precision, chain or condition. tensors: those it explains."""
+
+    kind: str
+    name: str
+    tensors: tuple[str, ...]
+    text: str
+
+
+def matched(comparisons: list[Comparison], make: Make, names: set[str], *, measure: bool = True) -> set[str]:
+    """Those of the tensors that come out as the candidate's in every case; or, unless measured, roughly so."""
+    for comparison in comparisons:
+        made = make(comparison.case)
+        distances = {name: distance(comparison.yours.get(name), made[name]) for name in names}
+        names = {name for name in names if distances[name] <= NEAR * largest(made[name])}
+        if not names or not measure:
+            break
+        measured = noise(make, comparison.case, made)
+        bounds = {name: allowed(comparison.case.dtype, largest(made[name]), measured[name]) for name in names}
+        names = {name for name in names if distances[name] <= bounds[name]}
+    return names
+
+
+def distance(yours: Array | None, made: Array) -> float:
+    """The largest difference of any element, infinite where there is nothing to compare."""
+    if yours is None or yours.dtype.kind != "f":
+        return np.inf
+    if made.shape != yours.shape and (made.ndim or yours.ndim == 1):  # one sum may have been spread over (h, 1)
+        return np.inf
+    with np.errstate(invalid="ignore"):  # infinity from infinity: NaN is near nothing
+        return float(np.abs(yours.astype(float) - made.astype(float)).max())
+
+
+def largest(array: Array) -> float:
+    """The largest absolute value."""
+    return float(np.abs(array).max())
