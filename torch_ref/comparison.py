@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -99,7 +99,7 @@ def compare(candidate: Candidate, case: Case, reference: Reference, *, lazy: boo
         if not np.isfinite(array).all():
             raise UnusableError(f"reference: {label(name)} is not finite, expected finite numbers  {case}")
     # A saturated case asks for torch's own formula: what others make of it is reported, not expected to match.
-    measured = cache(lambda: noise(reference.evaluate, case, plain, any_formula=not case.saturated))
+    measured = cache(lambda: noise(partial(reference.evaluate, case), plain, any_formula=not case.saturated))
     try:
         returned = call(candidate, case)
     except ContractError as error:

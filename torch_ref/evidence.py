@@ -1,6 +1,7 @@
 """What a diagnosis is made from: the candidate's numbers on cases that tell mistakes apart."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def _well_conditioned(reference: Reference, sizes: Sizes, dtype: str) -> Case:
     for seed in range(TRIES):
         case = reference.cases.draw(*sizes, seed=seed, dtype=dtype)
         plain = reference.evaluate(case)
-        measured = noise(reference.evaluate, case, plain)
+        measured = noise(partial(reference.evaluate, case), plain)
         if all(measured[name] < 1e3 * unit_roundoff(case.dtype) * np.abs(plain[name]).max() for name in plain):
             break
     return case

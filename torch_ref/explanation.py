@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -33,7 +34,7 @@ def matched(comparisons: list[Comparison], make: Make, names: set[str], *, measu
         names = {name for name in names if distances[name] <= NEAR * largest(made[name])}
         if not names or not measure:
             break
-        measured = noise(make, comparison.case, made)
+        measured = noise(partial(make, comparison.case), made)
         bounds = {name: allowed(comparison.case.dtype, largest(made[name]), measured[name]) for name in names}
         names = {name for name in names if distances[name] <= bounds[name]}
     return names

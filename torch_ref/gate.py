@@ -207,7 +207,7 @@ def _diagnose(candidate: Candidate, reference: Reference, report: Report) -> Non
 def _noise(reference: Reference, case: Case) -> dict[str, float]:
     """Autograd's own, of each tensor, in u max|g|."""
     plain = reference.evaluate(case)
-    sizes = noise(reference.evaluate, case, plain)
+    sizes = noise(partial(reference.evaluate, case), plain)
     units = {name: unit_roundoff(case.dtype) * np.abs(array).max() for name, array in plain.items()}
     return {name: size / units[name] if units[name] else 0.0 for name, size in sizes.items()}
 

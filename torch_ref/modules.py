@@ -46,7 +46,7 @@ def redrawn(module: nn.Module, rng: np.random.Generator) -> dict[str, Array]:
     """
     with lent(torch.float64, module), torch.random.fork_rng(devices=[]):
         before = [p.detach().clone() for p in module.parameters()]
-        torch.manual_seed(int(rng.integers(2**63)))
+        torch.default_generator.manual_seed(int(rng.integers(2**63)))
         for part in module.modules():
             if callable(reset := getattr(part, "reset_parameters", None)):
                 reset()

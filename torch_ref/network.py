@@ -41,7 +41,8 @@ def other_losses(evidence: Evidence, chain: Chain, wrong: list[str]) -> Iterator
 def mistakes(evidence: Evidence, chain: Chain, wrong: list[str]) -> Iterator[Finding]:
     """The mistakes that explain most, first; each tensor is explained once."""
     explanations = []
-    for relative, mistake in product(chain.relatives(), MISTAKES) if wrong else ():
+    relatives = chain.relatives() if set(GRADIENTS) <= set(wrong) else [chain]  # another loss changes every gradient
+    for relative, mistake in product(relatives, MISTAKES) if wrong else ():
         for p in mistake.values or _solved(evidence, relative, mistake):
             make = made_by(relative, mistake, p)
             if not matched(evidence.comparisons[:1], make, set(wrong), measure=False):

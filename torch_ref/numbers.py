@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from torch_ref.candidate import ContractError, as_array, call
+from torch_ref.candidate import ContractError, UnusableError, as_array, call
 from torch_ref.cases import Array, Case, Tensors, label
 from torch_ref.evidence import Evidence
 from torch_ref.explanation import Finding, matched
@@ -103,7 +103,9 @@ def dropped(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
                 made = evidence.reference.evaluate(some)
                 return {name: array * array.dtype.type(share) for name, array in made.items()}
 
-            found = matched(evidence.comparisons, make, set(wrong))
+            found: set[str] = set()
+            with suppress(UnusableError):  # batch norm has no gradient for a batch of one
+                found = matched(evidence.comparisons, make, set(wrong))
             if found:
                 tensors = tuple(tensor for tensor in wrong if tensor in found)
                 yield Finding("mistake", name, tensors, f"{', '.join(map(label, tensors))}: {name}; sum over all.")

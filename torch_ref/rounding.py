@@ -5,14 +5,13 @@ it (Parker, "Monte Carlo arithmetic", 1997; Denis et al., "Verificarlo", 2016). 
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from torch_ref.cases import Case, Tensors
+from torch_ref.cases import Tensors
 
 REPLAYS = 8
 MARGIN = 8
@@ -66,31 +65,19 @@ class DifferentRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]  # 
         return value * (1 - heads * torch.finfo(value.dtype).eps)  # eps is 2u
 
 
-def noise(
-    evaluate: Callable[[Case], Tensors], case: Case, plain: Tensors, *, any_formula: bool = True
-) -> dict[str, float]:
+def noise(evaluate: Callable[[], Tensors], plain: Tensors, *, any_formula: bool = True) -> dict[str, float]:
     """Of each tensor, the largest |replay - plain| of any element over 8 replays. plain is what `evaluate` gave.
 
-    At a kink - a ReLU's 0, a tie in a max-pool - there is no one gradient, and each side is right. Replays take one
-    side or the other by themselves, but for inputs of exactly 0: those are moved, so that the whole jump is noise.
+    At a kink - a ReLU's 0, a tie in a max-pool - there is no one gradient, and each side is right: replays take one
+    side or the other, and the jump between them is noise.
     """
     largest = dict.fromkeys(plain, 0.0)
     for seed in range(REPLAYS):
         with DifferentRounding(seed, any_formula=any_formula):
-            replay = evaluate(_off_zero(case, seed))
+            replay = evaluate()
         for name, array in plain.items():
             largest[name] = float(np.fmax(largest[name], np.abs(replay[name] - array).max()))
     return largest
-
-
-def _off_zero(case: Case, seed: int) -> Case:
-    """The case, with each 0 among its inputs moved by u max|x|, up or down."""
-    inputs = case.inputs
-    if inputs.dtype.kind != "f" or inputs.all():
-        return case
-    step = unit_roundoff(inputs.dtype) * (np.abs(inputs).max() or 1)
-    moved = step * np.random.default_rng(seed).choice([-1, 1], inputs.shape)
-    return replace(case, inputs=np.where(inputs == 0, moved, inputs).astype(inputs.dtype))
 
 
 def allowed(dtype: np.dtype[Any], largest: float, noise: float = 0.0) -> float:
