@@ -336,9 +336,23 @@ def test_the_readme_shows_what_the_article_reproduction_prints(capsys):
     assert layout(shown) == layout(capsys.readouterr().out)
 
 
+def test_the_readmes_own_model_runs(tmp_path, monkeypatch, capsys):
+    (code,) = re.findall(r"```python\n# net.py\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "net.py").write_text(code, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    command, shown = next(block for block in blocks() if "net.py" in block[0])
+    assert main(command.split()[1:]) == 0
+    assert layout(shown) == layout(capsys.readouterr().out)
+    sys.modules.pop("net").test_my_network()
+    Path("net.py").write_text(code.replace(" * (G1 > 0)", ""), encoding="utf-8")
+    assert main(command.split()[1:]) == 1
+    sys.modules.pop("net")
+
+
 def test_ci_runs_the_commands_that_the_readme_gives():
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    commands = [command for command, _ in blocks() if "nightly" not in command and "mine.py" not in command]
+    commands = [command for command, _ in blocks() if not re.search("nightly|mine.py|net.py", command)]
     assert len(commands) == 4
     for command in commands:
         assert command in script

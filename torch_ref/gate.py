@@ -4,40 +4,23 @@ import inspect
 import io
 import timeit
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
-from dataclasses import replace
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
-from random import Random
 from typing import Any
 
-import hypothesis
 import numpy as np
 import torch
-from hypothesis import HealthCheck, Phase, Verbosity
-from hypothesis.errors import Flaky, NoSuchExample
-from hypothesis.strategies import SearchStrategy
 
-from torch_ref.candidate import Candidate, ContractError, demand_the_same, prints
+from torch_ref.candidate import Candidate, prints
 from torch_ref.cases import Case
 from torch_ref.comparison import Comparison, compare
 from torch_ref.diagnosis import diagnose, only_for
 from torch_ref.evidence import gather, nearer
+from torch_ref.judging import judge_drawn, judge_explicit, shrink
 from torch_ref.mlp import mlp
 from torch_ref.reference import Reference
-from torch_ref.report import Report, Summary
+from torch_ref.report import Report
 from torch_ref.rounding import noise, unit_roundoff
-
-# Whatever profile is loaded, and inside a test that Hypothesis runs too: the same cases for the same seed.
-QUIET = hypothesis.settings(
-    max_examples=100,
-    database=None,
-    deadline=None,
-    derandomize=False,
-    print_blob=False,
-    verbosity=Verbosity.quiet,
-    phases=[Phase.generate, Phase.shrink],
-    suppress_health_check=list(HealthCheck),
-)
 
 
 def check(
@@ -91,13 +74,13 @@ def check(
             for summary, count in kinds if reference.cases.saturates else kinds[:1]:
                 saturated = summary is report.saturated
                 explicit = [draw(*some, seed=seed, dtype=dtype, saturated=saturated) for some in sizes]
-                stable = _judge_explicit(judge, called, explicit[:count], summary)
+                stable = judge_explicit(judge, called, explicit[:count], summary)
                 if not stable:
                     break
                 strategy = reference.cases.strategy(dtype, saturated=saturated)
-                _judge_drawn(judge, strategy, count - len(explicit), seed, summary)
+                judge_drawn(judge, strategy, count - len(explicit), seed, summary)
                 if summary.failed:
-                    _shrink(judge, strategy, seed, summary)
+                    shrink(judge, strategy, seed, summary)
             if report.ordinary.failed and stable:
                 _diagnose(called, reference, report)
             first = draw(*sizes[0], seed=seed, dtype=dtype)
@@ -147,43 +130,6 @@ def with_options(candidate: Candidate, reference: Reference) -> Candidate:
         return candidate
     options = {name: value for name, value in reference.options.items() if name in own}
     return partial(candidate, **options) if options else candidate
-
-
-def _judge_explicit(
-    judge: Callable[[Case], Comparison], candidate: Candidate, cases: list[Case], summary: Summary
-) -> bool:
-    """Judge these cases. Returns whether the candidate gives the same answer twice; its answers are no use if not."""
-    stable = True
-    for case in cases:
-        comparison = judge(case)
-        if comparison.breach is None:
-            try:
-                demand_the_same(candidate, case, comparison.yours, comparison.autograd)
-            except ContractError as error:
-                comparison, stable = replace(comparison, breach=str(error), tensors={}), False
-        summary.add(comparison)
-    return stable
-
-
-def _judge_drawn(
-    judge: Callable[[Case], Comparison], strategy: SearchStrategy[Case], count: int, seed: int, summary: Summary
-) -> None:
-    if count > 0:
-
-        @hypothesis.seed(seed)
-        @hypothesis.settings(QUIET, max_examples=count, phases=[Phase.generate])
-        @hypothesis.given(strategy)
-        def judge_drawn(case: Case) -> None:
-            summary.add(judge(case))
-
-        judge_drawn()
-
-
-def _shrink(judge: Callable[[Case], Comparison], strategy: SearchStrategy[Case], seed: int, summary: Summary) -> None:
-    with suppress(NoSuchExample, Flaky):  # then the smallest failure so far will have to do
-        random = Random(seed)  # noqa: S311  # nothing secret about it
-        smallest = hypothesis.find(strategy, lambda case: not judge(case).passed, settings=QUIET, random=random)
-        summary.failure = judge(smallest)
 
 
 def _diagnose(candidate: Candidate, reference: Reference, report: Report) -> None:
