@@ -3,6 +3,7 @@
 Inside, a batch stands in columns, (features, batch); one line per stage, in the article's names.
 """
 
+from math import isnan
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from numpy_impl.validation import Array, checked, is_finite, is_well_formed
 
 Reduction: TypeAlias = Literal["mean", "sum"]
+REDUCTIONS = get_args(Reduction)
 
 # Where torch's binary_cross_entropy leaves the true function, in every dtype: see `loss_and_grads`.
 LOG_MIN = -100.0
@@ -100,7 +102,7 @@ def loss_and_grads(
     >>> print(f"{loss:.6f}", dL_dW2.shape, dL_dB2)
     1.050528 (1, 2) [[-0.31995664]]
     """
-    if reduction not in get_args(Reduction):
+    if reduction not in REDUCTIONS:
         raise ValueError(f"reduction: {reduction!r}, expected 'mean' or 'sum'")
     if not is_well_formed(inputs, targets, W1, B1, W2, B2):
         inputs, W1, B1, W2, B2, targets = checked(inputs=inputs, W1=W1, B1=B1, W2=W2, B2=B2, targets=targets)
@@ -128,6 +130,6 @@ def loss_and_grads(
         dL_dW2 = dL_dG2 @ S1.T  # (out, hidden)
         dL_dB2 = dL_dG2.sum(axis=1, keepdims=True)  # (out, 1)
 
-    if np.isnan(loss):
+    if isnan(loss):
         raise OverflowError(f"inputs, W1 or W2: so large that their product overflows {loss.dtype}; scale them down")
     return loss, Parameters(dL_dW1, dL_dB1, dL_dW2, dL_dB2)

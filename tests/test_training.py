@@ -25,6 +25,23 @@ def test_2000_steps_in_lockstep(seed, reduction):
     assert run.loss + run.parameters > 0  # two computations, not one compared with itself
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_steps_in_torch_are_those_of_its_own_optimizer(dtype):
+    case = draw(4, 2, 3, 1, seed=0, dtype=dtype)
+    model = twin([array.copy() for array in case.parameters.values()])
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+    inputs, targets = torch.from_numpy(case.inputs), torch.from_numpy(case.targets)
+    run = descend(case.inputs, case.targets, Parameters(*case.parameters.values()), 0.3, 20)
+    for loss, parameters in run:
+        optimizer.zero_grad()
+        own = F.binary_cross_entropy(model(inputs), targets)
+        assert loss == own.item()
+        for array, parameter in zip(parameters, model.parameters(), strict=True):
+            np.testing.assert_array_equal(array.reshape(parameter.shape), parameter.detach().numpy())
+        own.backward()
+        optimizer.step()
+
+
 def test_lockstep_sees_a_wrong_gradient(monkeypatch):
     def slightly_wrong(*arguments, reduction):
         loss, grads = loss_and_grads(*arguments, reduction=reduction)

@@ -195,9 +195,7 @@ def _print(reports: list[Report], run: Lockstep | None, format_: str, *, passed:
     versions = ", ".join(f"{name} {number}" for name, number in formats.versions().items())
     print(f"{versions}\n{formats.text(reports)}")
     if run:
-        print(
-            f"\nXOR from the article's seed {xor.PRINTED[0].seed}, {run.steps} steps in NumPy and in torch.optim.SGD:"
-        )
+        print(f"\nXOR from the article's seed {xor.PRINTED[0].seed}, {run.steps} steps in NumPy and in torch:")
         print(
             f"at most {run.loss:.1e} apart in the loss, {run.parameters:.1e} in a parameter (allowed {run.allowed:.1e})"
         )

@@ -16,21 +16,21 @@ from torch_ref.rounding import MARGIN, unit_roundoff
 def descend(
     inputs: Array, targets: Array, start: Parameters, learning_rate: float, steps: int, reduction: Reduction = "mean"
 ) -> Iterator[tuple[float, Parameters]]:
-    """As `numpy_impl.training.descend`, by autograd and torch.optim.SGD, for arrays of one dtype.
+    """As `numpy_impl.training.descend`, by autograd, for arrays of one dtype. The steps are torch.optim.SGD's.
 
     The parameters yielded are the memory that is trained: the next step changes them.
     """
     parameters = Parameters(*map(np.array, start))
     model = twin(parameters)
     loss_function = mlp(reduction=reduction).loss
-    optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate)
     x, t = torch.from_numpy(inputs), torch.from_numpy(targets)
     for _ in range(steps + 1):
-        optimizer.zero_grad()
         loss = loss_function(model(x), t)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        grads = torch.autograd.grad(loss, list(model.parameters()))
         yield loss.item(), parameters
-        optimizer.step()
+        with torch.no_grad():  # by hand, as any optimizer would import torch's compiler, a second or more
+            for parameter, grad in zip(model.parameters(), grads, strict=True):
+                parameter.add_(grad, alpha=-learning_rate)
 
 
 @dataclass(frozen=True)
