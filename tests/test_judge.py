@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from hypothesis import event, given
+from hypothesis import event, given, target
 from hypothesis import strategies as st
 
 from numpy_impl import forward, loss_and_grads
@@ -101,9 +101,23 @@ CORRECT = [
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("candidate", CORRECT, ids=lambda candidate: candidate.__name__)
 def test_correct_code_stays_green_however_it_is_written(candidate, dtype):
-    report = check(candidate, cases=150, seed=1, dtype=dtype, shapes=SHAPES)
+    report = check(candidate, cases=100, seed=1, dtype=dtype, shapes=SHAPES)
     assert report.passed, str(report)
-    assert report.ordinary.cases == 150
+    assert report.ordinary.cases == 100
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("candidate", CORRECT, ids=lambda candidate: candidate.__name__)
+def test_a_search_for_a_false_alarm_finds_none(candidate, dtype):
+    """Hypothesis maximises the error, as a share of what is allowed with the noise of every tensor measured."""
+
+    @given(case=TwoLayers(SHAPES).strategy(dtype))
+    def search(case):
+        comparison = compare(candidate, case, mlp(), lazy=False)
+        target(max(tensor.severity for tensor in comparison.tensors.values()))
+        assert comparison.passed, str(comparison)
+
+    search()
 
 
 def changed(name, change):
