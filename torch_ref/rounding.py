@@ -4,7 +4,7 @@ The result is computed again with every operation rounding differently; how far 
 it (Parker, "Monte Carlo arithmetic", 1997; Denis et al., "Verificarlo", 2016). No tolerance is chosen by anyone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -65,19 +65,26 @@ class DifferentRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]  # 
         return value * (1 - heads * torch.finfo(value.dtype).eps)  # eps is 2u
 
 
-def noise(evaluate: Callable[[], Tensors], plain: Tensors, *, any_formula: bool = True) -> dict[str, float]:
-    """Of each tensor, the largest |replay - plain| of any element over 8 replays. plain is what `evaluate` gave.
+def replay(evaluate: Callable[[], Tensors], plain: Tensors, *, any_formula: bool = True) -> Iterator[dict[str, float]]:
+    """Evaluate 8 times, each operation rounding differently; give the noise of each tensor as it grows.
 
-    At a kink - a ReLU's 0, a tie in a max-pool - there is no one gradient, and each side is right: replays take one
-    side or the other, and the jump between them is noise.
+    That is the largest |replay - plain| of any element so far. plain is what `evaluate` gave. At a kink - a ReLU's 0, a
+    tie in a max-pool - there is no one gradient, and each side is right: replays take one side or the other, and the
+    jump between them is noise.
     """
-    largest = dict.fromkeys(plain, 0.0)
+    noise = dict.fromkeys(plain, 0.0)
     for seed in range(REPLAYS):
         with DifferentRounding(seed, any_formula=any_formula):
-            replay = evaluate()
+            tensors = evaluate()
         for name, array in plain.items():
-            largest[name] = float(np.fmax(largest[name], np.abs(replay[name] - array).max()))
-    return largest
+            noise[name] = float(np.fmax(noise[name], np.abs(tensors[name] - array).max()))
+        yield noise.copy()
+
+
+def noise(evaluate: Callable[[], Tensors], plain: Tensors) -> dict[str, float]:
+    """The noise of each tensor after all replays."""
+    *_, last = replay(evaluate, plain)
+    return last
 
 
 def allowed(dtype: np.dtype[Any], largest: float, noise: float = 0.0) -> float:
