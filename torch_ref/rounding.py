@@ -40,10 +40,8 @@ class DifferentRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]  # 
         self.any_formula = any_formula
         self.coin = torch.Generator(device="cpu").manual_seed(seed)
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Nothing is compiled here, and asking dynamo to stay away would import it: a second or more."""
-        return False
+    # Nothing is compiled here, and asking dynamo to stay away would import it: a second or more.
+    _should_skip_dynamo = classmethod(lambda _: False)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
