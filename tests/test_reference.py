@@ -299,6 +299,10 @@ UNUSABLE = {
     "draws halves": (reference_of(draw=lambda _, n: (np.ones((n, 3), "e"), 0)), "inputs of dtype float16, expected"),
     "draws words": (reference_of(draw=lambda _, n: (np.ones((n, 3)), ["a"])), "targets of dtype <U1, expected"),
     "draw raises": (reference_of(draw=lambda _: 0), "draw raised TypeError: .* takes 1 positional argument but 2"),
+    "draws at random": (reference_of(draw=lambda _, n: draw(np.random.default_rng(), n)), "draw gives another batch"),
+    "lazy": (reference_of(nn.LazyLinear(2)), "weight has no shape yet, expected one; call the model once"),
+    "broadcast": (reference_of(draw=lambda r, n: (r.random((n, 3)), r.random((n, 1)))), "Using a target size"),
+    "batch norm": (reference_of(nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)), batch=(1, 1)), "Say batch="),
     "no batch": (reference_of(batch=(0, 4)), "batch: from 0 to 4, expected 1 or more"),
     "one batch": (reference_of(batch=4), r"batch: 4, expected the smallest and the largest, as in \(1, 8\)"),
 }  # fmt: skip  # one a line
@@ -309,6 +313,46 @@ def test_a_reference_that_cannot_serve_is_told_why(make, message):
     with pytest.raises(ValueError, match=message) as caught:
         check(linear, reference=make())
     assert "\n" not in str(caught.value)
+
+
+def test_a_scalar_parameter_keeps_its_shape():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.tensor(1.0))
+
+        def forward(self, x):
+            return x[:, :2] * self.scale
+
+    def candidate(x, t, scale):
+        assert scale.shape == ()
+        y = x[:, :2] * scale
+        return ((y - t) ** 2).mean(), [(2 * (y - t) / y.size * x[:, :2]).sum()]
+
+    assert_matches_autograd(candidate, reference=Reference(Scaled(), F.mse_loss, draw), cases=20)
+
+
+def test_what_is_hardly_tested_is_noted():
+    """Two columns that are the same but for the sign: the true gradient is rounding alone."""
+    reference = Reference(nn.Linear(3, 2), lambda y, t: (y - y.detach()).sum() + 0 * t.sum(), draw)
+    report = check(lambda x, _, W, b: (x.sum() * 0, (W * 0, b * 0 + len(x))), reference=reference, cases=20)
+    assert not any("dL/dbias" in note for note in report.notes)
+    reference = Reference(nn.Linear(3, 2), lambda y, t: ((y + 1) - (y + t[0, 0] - t[0, 0])).sum(), draw)
+    report = check(lambda x, _, W, b: (x.dtype.type(2 * len(x)), (W * 0, b * 0)), reference=reference, cases=20)
+    assert any(note.startswith("is hardly tested for dL/dweight: in ") for note in report.notes)
+
+
+def test_a_gradient_without_values_is_not_called_a_mistake_unknown():
+    right = module_of("relu_mlp").loss_and_grads
+
+    def candidate(*arrays):
+        loss, grads = right(*arrays)
+        return loss, (None, *grads[1:])
+
+    (finding,) = check(candidate, reference=module_of("relu_mlp").make_reference(), cases=5).findings
+    assert (finding.kind, finding.name, finding.text) == (
+        "form", "nothing to compare", "dL/d0.weight: not an array: None."
+    )  # fmt: skip
 
 
 def test_options_of_the_two_layer_network_do_not_go_with_another_reference():
@@ -426,6 +470,7 @@ def files(tmp_path, monkeypatch):
 
         def make_nothing(): ...
         def needs(argument): ...
+        def exits(): raise SystemExit(5)
         def dropout():
             return Reference(nn.Sequential(nn.Linear(3, 2), nn.Dropout()), nn.functional.mse_loss, draw)
 
@@ -465,6 +510,8 @@ BAD = {
     "no candidate": ([], "--reference net_of_mine.py:make_reference: name a candidate to hold against it"),
     "no Reference": (["right", "--reference", "make_nothing"], "make_nothing: returned a NoneType, expected a Refer"),
     "raises": (["right", "--reference", "needs"], "net_of_mine.py:needs: raised TypeError: needs.. missing 1 required"),
+    "exits": (["right", "--reference", "exits"], "net_of_mine.py:exits: raised SystemExit: 5"),
+    "empty": (["right", "--reference", ""], ": expected package.module:function or path/to/file.py:function"),
     "not there": (["right", "--reference", "nowhere"], "net_of_mine.py:nowhere: no such function; net_of_mine.py has"),
     "unusable": (["right", "--reference", "dropout"], "reference: loss is another one each time: is dropout active"),
 }  # fmt: skip  # one a line
@@ -472,7 +519,7 @@ BAD = {
 
 @pytest.mark.parametrize(("words", "message"), BAD.values(), ids=BAD)
 def test_a_reference_that_is_no_use_exits_2_with_a_line(words, message, files, capsys):
-    names = {"right", "make_nothing", "needs", "nowhere", "dropout"}
+    names = {"right", "make_nothing", "needs", "nowhere", "dropout", "exits"}
     words = ["--reference", files + "make_reference", *(files + word if word in names else word for word in words)]
     assert main(words) == 2
     printed = capsys.readouterr()

@@ -21,7 +21,7 @@ DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_each_element_is_kept_or_shrunk_by_2u_with_a_fair_coin(dtype):
     ones = torch.ones(10_000, dtype=getattr(torch, dtype))
     with DifferentRounding(0):
-        perturbed = ones.clone()
+        perturbed = ones + 0
     shrunk = 1 - 2 * unit_roundoff(np.dtype(dtype))
     assert set(perturbed.tolist()) == {1.0, shrunk}
     assert 4_700 < (perturbed == 1).sum() < 5_300  # six standard deviations
@@ -36,6 +36,20 @@ def test_every_operator_forward_and_backward_is_perturbed():
     assert len(product.detach().unique()) == 3
     assert len(gradient.unique()) >= 3
     assert not torch.equal(gradient, product)
+
+
+def test_what_is_exact_is_not_perturbed():
+    """Labels compared, tokens truncated, copies, and the exponent of a negative base."""
+    labels, tokens = torch.ones(1_000, dtype=torch.float64), torch.full((1_000,), 3.0, dtype=torch.float64)
+    with DifferentRounding(0):
+        assert (labels == 1).all()
+        assert (labels >= 1).all()
+        assert (labels.clone() == 1).all()
+        assert (tokens.long() == 3).all()
+        assert (tokens.floor() == 3).all()
+        assert (tokens % 3 == 0).all()
+        assert torch.isfinite((-tokens) ** tokens).all()
+        assert len(((-tokens) ** tokens).unique()) > 1
 
 
 @DTYPES
@@ -68,7 +82,7 @@ def test_views_in_place_operators_and_integers_are_left_alone():
 def test_probabilities_stay_within_0_and_1(dtype, seed):
     p = torch.tensor([0.0, 1.0, 0.5], dtype=getattr(torch, dtype))
     with DifferentRounding(seed):
-        moved = p.clone()
+        moved = p + 0
     assert ((moved >= 0) & (moved <= 1)).all()
 
 

@@ -90,7 +90,7 @@ def _reference(options: argparse.Namespace) -> Reference:
     network = {name: getattr(options, name) for name in ("activation", "loss", "reduction")}
     ranges = {name: getattr(options, name) for name in ("inputs", "hidden", "outputs")}
     given = [name for name, value in {**network, **ranges}.items() if value is not None]
-    if not options.reference:
+    if options.reference is None:
         if not options.candidates and (options.activation or options.loss):
             raise UnusableError(f"{BUILT_IN} is of a sigmoid and bce; name a candidate for another network")
         if not options.candidates:
@@ -105,8 +105,10 @@ def _reference(options: argparse.Namespace) -> Reference:
     make = load(options.reference)
     try:
         reference = make()
-    except Exception as error:
-        raise UnusableError(f"{options.reference}: raised {summary(error, make.__code__.co_filename)}") from error
+    except (Exception, SystemExit) as error:
+        raise UnusableError(
+            f"{options.reference}: raised {summary(error, options.reference.rpartition(':')[0])}"
+        ) from error
     if not isinstance(reference, Reference):
         raise UnusableError(f"{options.reference}: returned a {type(reference).__name__}, expected a Reference")
     batch = (min(reference.batch[0], options.max_batch), options.max_batch) if options.max_batch else reference.batch

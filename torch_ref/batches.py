@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from torch_ref.candidate import UnusableError, summary
-from torch_ref.cases import WIDE, Array, Case, Cases, Range, Sizes, demand_range, log_uniform
+from torch_ref.cases import WIDE, Array, Case, Cases, Range, Sizes, log_uniform
 from torch_ref.modules import redrawn
 
 SCALES = 0.3, 3.0  # of all parameters of a wide case
@@ -23,9 +23,6 @@ class Batches(Cases):
     batch: Range
 
     saturates: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        demand_range("batch", self.batch)
 
     @property
     def ranges(self) -> Mapping[str, Range]:
@@ -62,7 +59,7 @@ class Batches(Cases):
             sizes=dict(zip(self.ranges, sizes, strict=True)),
             inputs=inputs,
             targets=targets,
-            parameters={name: np.ascontiguousarray(scale * p, dtype) for name, p in parameters.items()},
+            parameters={name: np.array(scale * p, dtype, order="C") for name, p in parameters.items()},
             saturated=saturated,
         )
 

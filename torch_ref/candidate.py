@@ -173,7 +173,7 @@ def summary(error: BaseException, file: str = "") -> str:
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [frame for frame in frames if file and Path(frame.filename).resolve() == Path(file).resolve()]
     try:
-        text = f"{type(error).__name__}: {error}".removesuffix(": ")
+        text = f"{type(error).__name__}: {error}".removesuffix(": ").partition("\n")[0]
     except Exception:  # noqa: BLE001  # its own __str__ fails
         text = type(error).__name__
     if isinstance(error, SyntaxError) or not frames:

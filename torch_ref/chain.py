@@ -49,8 +49,8 @@ class Activation(NamedTuple):
 
 ACTIVATIONS = {
     "sigmoid": Activation("σ", torch.sigmoid, lambda S: S * (1 - S), "S1 (1-S1)"),
-    "tanh": Activation("tanh", torch.tanh, lambda S: 1 - S**2, "1 - S1²"),
-    "relu": Activation("ReLU", torch.relu, lambda S: (S > 0).to(S.dtype), "1 where S1 > 0, else 0"),
+    "tanh": Activation("tanh", torch.tanh, lambda S: 1 - S**2, "(1 - S1²)"),
+    "relu": Activation("ReLU", torch.relu, lambda S: (S > 0).to(S.dtype), "(1 where S1 > 0, else 0)"),
 }
 
 

@@ -32,6 +32,9 @@ def diagnose(evidence: Evidence) -> list[Finding]:
         findings += network.mistakes(evidence, chain, unexplained())
     for step in numbers.forms, numbers.precision, numbers.dropped, numbers.ignored:
         findings += step(evidence, unexplained())
+    for name in unexplained():
+        if problem := evidence.first.tensors[name].problem:
+            findings.append(Finding("form", "nothing to compare", (name,), f"{label(name)}: {problem}."))
     if left := unexplained():
         findings.append(_unknown(evidence, left))
     return findings
@@ -53,7 +56,8 @@ def only_for(outcomes: list[tuple[dict[str, int], bool]], tensors: tuple[str, ..
 def _factors(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
     groups: dict[Factor, list[str]] = {}
     for name in wrong:
-        comparable = all(of.tensors[name].problem is None and of.tensors[name].largest for of in evidence.comparisons)
+        tensors = [comparison.tensors[name] for comparison in evidence.comparisons]
+        comparable = not any(tensor.problem or tensor.vacuous for tensor in tensors)
         if comparable and (factor := find_factor(evidence.comparisons, name)):
             groups.setdefault(factor, []).append(name)
     for factor, names in groups.items():

@@ -85,6 +85,7 @@ def check(
                 _diagnose(called, reference, report)
             first = draw(*sizes[0], seed=seed, dtype=dtype)
             report.noise = _noise(reference, first)
+            report.notes += report.ordinary.unproved()
             if prints(called, first):
                 report.notes.append("prints to standard output; it is left out here")
             if time and not report.ordinary.breaches:

@@ -1,5 +1,6 @@
 """The reference: a torch module and a loss, evaluated by autograd on the very arrays of a case."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from torch_ref.batches import Batches
 from torch_ref.candidate import UnusableError, summary
-from torch_ref.cases import Array, Case, Cases, Range, Tensors, label
+from torch_ref.cases import Array, Case, Cases, Range, Tensors, demand_range, label
 from torch_ref.chain import Chain
 from torch_ref.modules import lent
 
@@ -49,6 +50,9 @@ class Reference:
     batch: Range = (1, 16)
     name: str = ""
     chain: Chain | None = None  # the network stage by stage, where that is known: then mistakes can be named
+
+    def __post_init__(self) -> None:
+        demand_range("batch", self.batch)
 
     @cached_property
     def cases(self) -> Cases:
@@ -106,7 +110,8 @@ class Reference:
         try:
             loss = self.loss(self.model(inputs), targets)
         except Exception as error:
-            raise UnusableError(f"reference: raised {summary(error)}  {case}") from error
+            hint = "; does it need more samples? Say batch=(2, 16)" if case.sizes["batch"] == 1 else ""
+            raise UnusableError(f"reference: raised {summary(error)}{hint}  {case}") from error
         if not isinstance(loss, Tensor) or loss.dim() != 0:
             kind = f"of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
             raise UnusableError(f"reference: the loss is {kind}, expected a scalar tensor; take its mean or its sum")
@@ -122,11 +127,29 @@ class Reference:
 
     def demand_usable(self, dtype: str) -> None:
         """Raise UnusableError for a reference that can't serve, with what is wrong and what would be right."""
+        self._demand_parameters()
+        case, again = (self.cases.draw(*self.cases.explicit()[0], seed=0, dtype=dtype) for _ in range(2))
+        if case.inputs.tobytes() != again.inputs.tobytes() or case.targets.tobytes() != again.targets.tobytes():
+            raise UnusableError("reference: draw gives another batch each time, expected one from the rng it is given")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            first, second = self.evaluate(case), self.evaluate(case)
+        for warning in caught:
+            if "target size" in str(warning.message):  # torch broadcasts them
+                raise UnusableError(f"reference: {str(warning.message).partition('. ')[0]}, expected one size")
+        for name, array in first.items():
+            if array.tobytes() != second[name].tobytes():
+                why = "is dropout active? call model.eval()"
+                raise UnusableError(f"reference: {label(name)} is another one each time: {why}")
+
+    def _demand_parameters(self) -> None:
         if not isinstance(self.model, nn.Module):
             raise UnusableError(f"reference: model is a {type(self.model).__name__}, expected an nn.Module")
         if not any(True for _ in self.model.parameters()):
             raise UnusableError("reference: the model has no parameters, expected at least one")
         for name, parameter in self.model.named_parameters():
+            if isinstance(parameter, nn.UninitializedParameter):
+                raise UnusableError(f"reference: {name} has no shape yet, expected one; call the model once")
             if parameter.dtype not in (torch.float32, torch.float64):
                 kind = str(parameter.dtype).removeprefix("torch.")
                 raise UnusableError(f"reference: {name} is {kind}, expected float32 or float64; call model.float()")
@@ -134,9 +157,3 @@ class Reference:
                 raise UnusableError(f"reference: {name} is on {parameter.device}, expected cpu; call model.cpu()")
             if not parameter.requires_grad:
                 raise UnusableError(f"reference: {name} does not require a gradient, expected every parameter to")
-        case = self.cases.draw(*self.cases.explicit()[0], seed=0, dtype=dtype)
-        first, second = self.evaluate(case), self.evaluate(case)
-        for name, array in first.items():
-            if array.tobytes() != second[name].tobytes():
-                why = "is dropout active? call model.eval()"
-                raise UnusableError(f"reference: {label(name)} is another one each time: {why}")

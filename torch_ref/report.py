@@ -55,6 +55,12 @@ class Summary:
             smaller = self.failure is None or comparison.case.inputs.size < self.failure.case.inputs.size
             self.failure = comparison if smaller else self.failure
 
+    def unproved(self) -> list[str]:
+        """A note on each tensor of which more than half of the cases prove nothing."""
+        few = [(label(name), tally.vacuous) for name, tally in self.tensors.items() if 2 * tally.vacuous > self.cases]
+        why = "rounding, or a kink, moves autograd's own by as much as it is large"
+        return [f"is hardly tested for {name}: in {count} of {self.cases} cases {why}" for name, count in few]
+
 
 def _badness(tensor: Tensor) -> tuple[bool, bool, float]:
     """A vacuous case is the worst only where all are; among the others, the one nearest to failing."""

@@ -16,10 +16,11 @@ from torch_ref.cases import Tensors
 REPLAYS = 8
 MARGIN = 8
 aten = torch.ops.aten
-# They select or compare values and round nothing; and the backward pass of the first finds the element by the last.
+# They copy, select, compare or truncate and round nothing: a label of 1 must stay one for == 1, a token 3.0 for long().
 EXACT = {
-    *(aten.amax.default, aten.amin.default, aten.max.default, aten.min.default, aten.median.default),
-    *(aten.nanmedian.default, aten.eq.Tensor, aten.ne.Tensor),
+    *(aten.clone, aten._to_copy, aten.amax, aten.amin, aten.max, aten.min, aten.median, aten.nanmedian),  # noqa: SLF001
+    *(aten.eq, aten.ne, aten.lt, aten.le, aten.gt, aten.ge),
+    *(aten.floor, aten.ceil, aten.trunc, aten.round, aten.fmod, aten.remainder),
 }
 SQUASHED = {aten.sigmoid.default: 0, aten.tanh.default: -1}  # the smallest value of each; the largest is 1
 
@@ -45,9 +46,11 @@ class DifferentRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]  # 
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func.is_view or func in EXACT or func._schema.is_mutable:  # noqa: SLF001  # the only place that says so
+        if func.is_view or func.overloadpacket in EXACT or func._schema.is_mutable:  # noqa: SLF001  # the only place that says so
             return func(*args, **kwargs)
-        result = func(*map(self._perturb, args), **{name: self._perturb(value) for name, value in kwargs.items()})
+        args, exponent = (args[:1], args[1:]) if func is aten.pow.Tensor_Tensor else (args, ())  # (-2) ** 3.0 is real
+        perturbed = {name: self._perturb(value) for name, value in kwargs.items()}
+        result = func(*map(self._perturb, args), *exponent, **perturbed)
         if self.any_formula and func in SQUASHED:
             steps = torch.randint(-1, 2, result.shape, generator=self.coin, dtype=result.dtype)
             result = (result + steps * torch.finfo(result.dtype).eps).clamp(SQUASHED[func], 1)

@@ -88,9 +88,8 @@ def speeds(networks):
 
 def starts():
     bare, imported, command = cost.start()
-    print(
-        f"\nStart: import torch, hypothesis {bare:.2f} s; import torch_ref {imported / bare:.2f} ×, gradgate {command / bare:.2f} ×."
-    )
+    print(f"\nStart: import torch, hypothesis {bare:.2f} s;")
+    print(f"import torch_ref {imported / bare:.2f} ×, gradgate {command / bare:.2f} ×.")
 
 
 def picture(caught):
