@@ -1,5 +1,6 @@
 """The judge judged: planted mistakes go red, however small; correct code, however written, stays green."""
 
+import re
 from functools import partial
 
 import numpy as np
@@ -127,6 +128,45 @@ def test_a_failure_is_shrunk_to_the_smallest_case():
     assert report.ordinary.failure.case.sizes == {"batch": 3, "in": 1, "hidden": 2, "out": 1}
     assert report.ordinary.failure.case.seed == 0
     assert "[seed=0 batch=3 in=1 hidden=2 out=1 float64]" in str(report)
+
+
+def test_a_comparison_in_one_line_a_tensor():
+    """What, where, both values, how far apart, how much is allowed, and the case to see it again."""
+    case = draw(4, 3, 5, 2, seed=0)
+    loss, grads = loss_and_grads(case.inputs, case.targets, *case.parameters.values())
+
+    def shifted(grad, **_):
+        wrong = grad.copy()
+        wrong[-1, 0] += 0.5
+        return wrong
+
+    comparison = compare(changed("W2", shifted), case, mlp())
+    right = comparison.autograd["W2"][1, 0].item()
+    line = re.fullmatch(
+        r"dL/dW2\[1, 0\]: yours (\S+), autograd (\S+), off by 0.5 \(allowed \d\.\d(e-\d\d)\)  "
+        r"\[seed=0 batch=4 in=3 hidden=5 out=2 float64\]",
+        str(comparison),
+    )
+    assert (float(line[1]), float(line[2])) == (float(grads.W2[1, 0] + 0.5), right)  # to the last digit
+    single = draw(4, 3, 5, 2, seed=0, dtype="float32")
+    assert re.match(
+        r"dL/dB1\[0, 0\]: yours -?\d\.\d+, .* float32\]$", str(compare(changed("B1", shift_first), single, mlp()))
+    )
+    both = compare(lambda *arrays: (0.0, [grads.W1 * 0, *loss_and_grads(*arrays)[1][1:]]), case, mlp())
+    first, second = str(both).splitlines()
+    assert first.startswith(f"loss: yours 0.0, autograd {both.autograd['loss'].item()!r}, off by ")
+    assert second.startswith("dL/dW1[")
+    lines = str(compare(loss_and_grads, case, mlp())).splitlines()
+    assert [re.split("[:[]", line)[0] for line in lines] == [
+        "loss", "dL/dW1", "dL/dB1", "dL/dW2", "dL/dB2"
+    ]  # fmt: skip  # a match is told in full
+    assert both.tensors["loss"].yours == 0.0 != loss
+
+
+def shift_first(grad, **_):
+    wrong = grad.copy()
+    wrong[0, 0] += 1
+    return wrong
 
 
 def test_the_same_seed_gives_the_same_report_and_another_one_does_not():

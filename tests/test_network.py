@@ -1,5 +1,6 @@
 """The hand-written network by itself: other oracles than autograd, laws it must obey, and what it refuses."""
 
+import re
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numpy_impl import Parameters, forward, loss_and_grads, mlp
+from numpy_impl.validation import is_well_formed
 from torch_ref.mlp_cases import Shapes, TwoLayers
 
 draw = TwoLayers().draw
@@ -192,6 +194,44 @@ def test_bad_input_is_refused_by_name(change, error, message):
     if not message.startswith("targets"):
         with pytest.raises(error, match=message):
             forward(**broken)
+
+
+EXACTLY = [
+    (replaced("W1", lambda a: a[0]), "W1: shape (3,), expected (hidden, in)"),
+    (replaced("B1", np.ravel), "B1: shape (4,), expected (hidden, 1); B1.reshape(-1, 1) has it"),
+    (replaced("B1", lambda a: a[None]), "B1: shape (1, 4, 1), expected (hidden, 1)"),
+    (replaced("B1", lambda a: np.hstack([a, a])), "B1: shape (4, 2), expected (hidden, 1)"),
+    (replaced("W2", lambda a: a.T), "W2: shape (4, 2), expected (out, hidden) with hidden = 4, as in W1"),
+    (with_element("targets", 1.5, (1, 0)), "targets[1, 0]: 1.5, expected values within [0, 1]"),
+    (with_element("inputs", np.nan, (1, 2)), "inputs[1, 2]: nan, expected finite values"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), EXACTLY)
+def test_a_refusal_says_no_more_than_is_true(change, message):
+    arrays = change(**dict(zip(NAMES, arguments(draw(5, 3, 4, 2, seed=0)), strict=True)))
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        loss_and_grads(**arrays)
+
+
+def test_the_cheap_test_says_yes_to_what_is_right_and_no_to_all_else():
+    right = dict(zip(NAMES, arguments(draw(5, 3, 4, 2, seed=0)), strict=True))
+    assert is_well_formed(**right)
+    for name, array in right.items():
+        for wrong in (
+            array.tolist(),
+            array.astype("float16"),
+            array[:0],
+            array[0],
+            array[:, :0],
+            array[1:],
+            array + 2j,
+        ):
+            assert not is_well_formed(**right | {name: wrong})
+        assert is_well_formed(**right | {name: array.astype("float32")})
+    for value in (np.nextafter(0, -1), np.nextafter(1, 2), np.nan):
+        right["targets"][1, 1] = value
+        assert not is_well_formed(**right)
 
 
 @pytest.mark.parametrize("reduction", ["none", "MEAN", None, 0])

@@ -96,6 +96,12 @@ def test_the_reference_itself_passes_gradcheck(reduction):
     assert gradcheck(loss, tuple(model.parameters()))
 
 
+def test_training_is_of_the_mean_unless_told_otherwise():
+    start = Parameters.from_seed(220132)
+    of_mean, by_default = (list(training.descend(INPUTS, TARGETS, start, 0.1, 3, *r)) for r in (["mean"], []))
+    assert [loss for loss, _ in of_mean] == [loss for loss, _ in by_default]
+
+
 def test_training_changes_no_argument():
     start = Parameters.from_seed(220132)
     before = [array.copy() for array in start]

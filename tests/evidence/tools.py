@@ -127,6 +127,8 @@ def autograd_check_grads(candidate, case):
     return True
 
 
+SLOW = "jax check_grads"  # a tenth of a second a verdict: it is given fewer of the cases
+
 # By name: the tool, and the dtypes that its manual allows.
 TOOLS = {
     "gradgate": (gradgate, ("float64", "float32")),
