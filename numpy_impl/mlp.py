@@ -111,6 +111,7 @@ def loss_and_grads(
         G1, S1, G2, S2 = stages(inputs, W1, B1, W2, B2)
         if not (is_finite(G1) and is_finite(G2)):  # NaN or infinity in inputs or weights always shows in one of them
             checked(inputs=inputs, W1=W1, B1=B1, W2=W2, B2=B2)
+        del G1, G2  # S1 and S2 are all that is needed: a large batch is held in memory once less
 
         t = targets.T  # (out, batch)
         losses = (t - 1) * np.maximum(np.log1p(-S2), LOG_MIN) - t * np.maximum(np.log(S2), LOG_MIN)  # (out, batch)

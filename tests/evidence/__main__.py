@@ -33,9 +33,7 @@ def table(header, rows):
 
 def powers(count):
     """The table of power and false alarms. Returns the smallest errors caught, by dtype and tool."""
-    print(
-        f"\nThe relative error caught in 95 % of {count} ordinary cases, and how much correct code is rejected in as many."
-    )
+    print(f"\nThe relative error caught in 95 % of {count} ordinary cases, and correct code rejected in as many.")
     print(f"({SLOW}, the slowest by far: of the first {count // 8} cases.)")
     caught = {}
 
