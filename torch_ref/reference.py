@@ -44,9 +44,7 @@ class Reference:
 
     model: nn.Module
     loss: Callable[[Any, Tensor], Tensor]
-    draw: (
-        Callable[[np.random.Generator, int], tuple[Array, Array]] | Cases
-    )  # the two-layer network draws its widths too
+    draw: Callable[[np.random.Generator, int], tuple[Array, Array]] | Cases  # Cases: where widths are drawn too
     batch: Range = (1, 16)
     name: str = ""
     chain: Chain | None = None  # the network stage by stage, where that is known: then mistakes can be named
