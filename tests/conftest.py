@@ -10,8 +10,8 @@ from torch_ref.candidate import UnusableError, load
 
 BUILT_IN = "numpy_impl:loss_and_grads"
 
-settings.register_profile("dev", deadline=None, database=None, max_examples=60)
-settings.register_profile("ci", deadline=None, database=None, derandomize=True, max_examples=60)
+settings.register_profile("dev", deadline=None, database=None, max_examples=50)
+settings.register_profile("ci", deadline=None, database=None, derandomize=True, max_examples=50)
 # Under CI Hypothesis derandomizes by itself, and a profile inherits that: a random run has to say so.
 settings.register_profile("nightly", deadline=None, database=None, derandomize=False, max_examples=5000)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")  # --hypothesis-profile=nightly comes after this

@@ -52,12 +52,12 @@ DTYPES = pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_correct_backward_pass_of_a_real_layer_is_green(name, dtype):
     example = module_of(name)
-    report = check(example.loss_and_grads, reference=example.make_reference(), cases=60, seed=1, dtype=dtype)
+    report = check(example.loss_and_grads, reference=example.make_reference(), cases=40, seed=1, dtype=dtype)
     assert report.passed, str(report)
-    assert report.ordinary.cases == 60
+    assert report.ordinary.cases == 40
     assert report.saturated.cases == 0
     for tally in report.ordinary.tensors.values():
-        assert tally.vacuous <= 6  # all units of a ReLU may be 0
+        assert tally.vacuous <= 4  # all units of a ReLU may be 0
 
 
 @DTYPES
@@ -103,7 +103,7 @@ LOSSES = {
 @pytest.mark.parametrize("activation", HIDDEN)
 def test_the_two_layer_family_is_green_for_its_own_formula_and_red_for_any_other(activation, loss, reduction, dtype):
     network = {"activation": activation, "loss": loss, "reduction": reduction, "shapes": Shapes(outputs=(1, 3))}
-    report = check(two_layers(*HIDDEN[activation], *LOSSES[loss]), cases=60, dtype=dtype, **network)
+    report = check(two_layers(*HIDDEN[activation], *LOSSES[loss]), cases=40, dtype=dtype, **network)
     assert report.passed, str(report)
     reference = mlp(**network)
     case = reference.cases.draw(7, 3, 5, 2, seed=0, dtype=dtype)
