@@ -448,7 +448,7 @@ def test_a_batch_that_decides_is_named_and_shrunk_to():
             raise ValueError("one sample only")
         return right(x, t, *parameters)
 
-    report = check(without_batches, reference=module_of("relu_mlp").make_reference(), cases=40)
+    report = check(without_batches, reference=module_of("relu_mlp").make_reference(), cases=120)
     assert [finding.name for finding in report.findings] == ["right only for batch = 1"]
     assert report.ordinary.failure.case.sizes == {"batch": 2}
 
