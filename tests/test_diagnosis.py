@@ -12,7 +12,8 @@ from torch_ref.chain import ACTIVATIONS, ERRORS, SUMS, TENSORS, Chain
 from torch_ref.comparison import compare
 from torch_ref.diagnosis import diagnose, only_for
 from torch_ref.evidence import gather
-from torch_ref.mistakes import MISTAKES, Mistake
+from torch_ref.mistake import Mistake
+from torch_ref.mistakes import MISTAKES
 from torch_ref.mlp import mlp
 from torch_ref.mlp_cases import TwoLayers
 from torch_ref.report import picture

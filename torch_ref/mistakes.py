@@ -3,58 +3,10 @@
 A mistake replaces one stage, or one and its own derivative; everything after it is computed from what it gives.
 """
 
-from dataclasses import dataclass
-from typing import Any
-
 import torch
-from torch import Tensor
 
-from torch_ref.chain import ACTIVATIONS, STAGES, Activation, Stage
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """What is wrong, how to put it right, and the stages that are wrong.
-
-    A stage may use `s.p`, a number that only the author of the mistake knows: it is one of `values`, or, where the
-    result is linear in it and `values` is empty, solved for. In the texts `{p}` stands for it, `{f}` for the hidden
-    activation and `{slope}` for its derivative.
-    """
-
-    name: str
-    fix: str
-    stages: dict[str, Stage]
-    values: tuple[float, ...] = (0.0,)
-
-    def texts(self, activation: Activation, p: float) -> tuple[str, str]:
-        """The name and the fix, for a network with this hidden activation."""
-        words = {"p": p, "f": activation.symbol, "slope": activation.formula}
-        return self.name.format(**words), self.fix.format(**words)
-
-
-def sigma_prime(x: Tensor) -> Tensor:
-    """σ′ as a function of the pre-activation."""
-    return torch.sigmoid(x) * (1 - torch.sigmoid(x))
-
-
-def samples(kept: slice) -> Stage:
-    """∂L/∂G2 of these samples of the batch alone."""
-
-    def stage(s: Any) -> Tensor:
-        whole: Tensor = s.dL_dS2 * s.dS2_dG2
-        some = torch.zeros_like(whole)
-        some[:, kept] = whole[:, kept]
-        return some
-
-    return stage
-
-
-def last_row_zero(tensor: Tensor) -> Tensor:
-    """A copy with nothing in its last row."""
-    tensor = tensor.clone()
-    tensor[-1] = 0
-    return tensor
-
+from torch_ref.chain import ACTIVATIONS, STAGES
+from torch_ref.mistake import Mistake, last_row_zero, samples, sigma_prime
 
 MISTAKES = (
     # The forward pass

@@ -10,7 +10,8 @@ from torch_ref.cases import label
 from torch_ref.chain import ACTIVATIONS, TENSORS, Chain
 from torch_ref.evidence import Evidence
 from torch_ref.explanation import Finding, Make, distance, matched
-from torch_ref.mistakes import MISTAKES, Mistake
+from torch_ref.mistake import Mistake
+from torch_ref.mistakes import MISTAKES
 
 GRADIENTS = TENSORS[1:]
 

@@ -92,7 +92,11 @@ def _is_single(array: Array | None) -> bool:
 
 def dropped(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
     """Gradients, or the loss, of fewer samples than the batch has; divided by either number of samples."""
-    if any(len(array) != of.case.sizes["batch"] for of in evidence.comparisons for array in _data(of.case)):
+    if any(
+        len(array) != of.case.sizes["batch"]
+        for of in evidence.comparisons
+        for array in (of.case.inputs, of.case.targets)
+    ):
         return
     for name, kept in KEPT.items():
         for of_all in (True, False):
@@ -110,10 +114,6 @@ def dropped(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
                 tensors = tuple(tensor for tensor in wrong if tensor in found)
                 yield Finding("mistake", name, tensors, f"{', '.join(map(label, tensors))}: {name}; sum over all.")
                 return
-
-
-def _data(case: Case) -> tuple[Array, Array]:
-    return case.inputs, case.targets
 
 
 def ignored(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
