@@ -101,16 +101,16 @@ def picture(caught):
     mpl.rcParams["svg.hashsalt"] = "gradgate"  # the same file for the same figures
     from matplotlib import pyplot as plt
 
-    figure, panels = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True, layout="constrained")
+    figure, panels = plt.subplots(1, 2, figsize=(11, 4.8), sharey=True, layout="constrained")
     for panel, dtype in zip(panels, DTYPES, strict=True):
-        for (of, name), (whole, _) in caught.items():
-            if of == dtype:
-                share = [np.mean(whole <= error) for error in ERRORS]
-                panel.plot(ERRORS, share, label=name, linewidth=3 if name == "gradgate" else 1.3)
+        for colour, name in enumerate(TOOLS):  # the same in both panels
+            if (dtype, name) in caught:
+                share = [np.mean(caught[dtype, name][0] <= error) for error in ERRORS]
+                panel.plot(ERRORS, share, f"C{colour}", label=name, linewidth=3 if name == "gradgate" else 1.3)
         panel.set(xscale="log", title=dtype, xlabel="relative error in one gradient tensor")
         panel.grid(alpha=0.3)
-        panel.legend(fontsize=8, loc="upper left" if dtype == "float32" else "lower right")
     panels[0].set_ylabel("share of cases in which it is caught")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)  # float64 has all tools
     figure.savefig(PICTURE, metadata={"Date": None})
     print(f"\n{PICTURE.relative_to(Path.cwd())} is drawn.")
 
