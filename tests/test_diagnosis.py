@@ -220,6 +220,11 @@ def test_two_mistakes_in_different_tensors_are_both_named():
     assert {finding.name for finding in found} == {"-1", "∂L/∂B1 is not summed over the batch"}
 
 
+def ripple(grad):
+    """1 and smaller numbers."""
+    return np.cos(np.arange(grad.size)).reshape(grad.shape)
+
+
 CHAIN = {
     "after G2": (changed(W1=lambda g, _: g**3, B1=lambda g, _: g**3), ("W1", "B1"), "enters at ∂L/∂S1 or ∂L/∂G1"),
     "W1 alone": (changed(W1=lambda g, _: g**3), ("W1",), "∂L/∂G1 and ∂L/∂G2 are right; the error is in dL/dW1 alone"),
@@ -228,6 +233,11 @@ CHAIN = {
     "the loss": (changed(loss=lambda g, _: g**3), ("loss",), "only the value of the loss is not"),
     "W2 and the loss": (changed(W2=lambda g, _: g**3, loss=lambda g, _: g**3), ("loss", "W2"), "dL/dW2 alone"),
     "nearly": (changed(W1=lambda g, _: g + 1e-8 * g**2), ("W1",), "nearly right, as finite differences are"),
+    "nearly, by so much": (
+        changed(**dict.fromkeys(("W1", "B2"), lambda g, _: g + 1e-6 * np.abs(g).max() * ripple(g))),
+        ("W1", "B2"),
+        "dL/dW1, dL/dB2: off by 1e-06 of its size at most: nearly right",
+    ),
     "everything": (changed(**dict.fromkeys(TENSORS, lambda g, _: g**3)), TENSORS, "enters in the forward pass"),
 }
 
@@ -238,6 +248,14 @@ def test_what_is_unknown_is_narrowed_down(candidate, tensors, text):
     assert (finding.kind, finding.tensors) == ("chain", tensors)
     assert finding.name == ("nearly right" if "nearly" in text else "unexplained")
     assert text in finding.text
+
+
+def test_what_is_nearly_right_in_one_case_and_nan_in_another_is_not_called_nearly_right():
+    def nan_from_a_batch_of_4_on(g, batch):
+        return np.full_like(g, np.nan) if batch > 3 else g + 1e-6 * np.abs(g).max() * ripple(g)
+
+    (finding,) = findings_of(changed(W1=nan_from_a_batch_of_4_on))
+    assert (finding.kind, finding.name, finding.tensors) == ("chain", "unexplained", ("W1",))
 
 
 def test_single_precision_is_named():
@@ -279,6 +297,29 @@ def test_the_size_that_decides_is_named(wrong_if, name):
     assert (name, TENSORS) in [(finding.name, finding.tensors) for finding in report.findings]
 
 
+def test_what_no_mistake_explains_may_depend_on_a_size():
+    report = check(changed(W1=lambda g, batch: g**3 if batch > 1 else g), cases=60)
+    assert [(finding.kind, finding.name) for finding in report.findings] == [
+        ("chain", "unexplained"), ("condition", "right only for batch = 1")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("also", [False, True])
+def test_no_size_is_said_to_decide_if_the_smallest_case_denies_it(also):
+    """No batch of 1 with one input and one hidden unit is among those drawn, but shrinking comes to it."""
+
+    def candidate(inputs, targets, W1, *parameters):
+        if len(inputs) > 1 or (also and W1.size == 1):
+            raise ValueError("shapes do not fit")
+        return loss_and_grads(inputs, targets, W1, *parameters)
+
+    report = check(candidate, cases=40, shapes=Shapes(inputs=(1, 60), hidden=(1, 60)))
+    right = [sizes for sizes, passed in report.ordinary.outcomes if passed]
+    assert len(right) >= 3
+    assert {sizes["batch"] for sizes in right} == {1}
+    assert [finding.name for finding in report.findings] == ([] if also else ["right only for batch = 1"])
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_nothing_right_is_accused(dtype):
     for shapes in (ONE_OUTPUT, MORE_OUTPUTS):
@@ -289,6 +330,7 @@ def test_nothing_right_is_accused(dtype):
 def test_in_float32_it_says_who_is_nearer_the_float64_result():
     report = check(changed(W1=lambda g, _: g * np.float32(1.001)), cases=10, dtype="float32")
     (line,) = report.nearer
+    assert {comparison.case.dtype for comparison in report.evidence} == {np.dtype("float32")}
     assert line.startswith("dL/dW1 against float64: yours is off by ")
     yours, autograd = (float(text.split()[-1]) for text in line.replace(", autograd", "").split(" by ")[1:])
     assert yours > 100 * autograd
@@ -341,6 +383,7 @@ def test_a_breach_is_shown_though_a_smaller_case_fails_without_one():
 def test_a_size_is_not_said_to_decide_on_less_than_three_cases():
     outcomes = [({"batch": batch}, batch != 5) for batch in (1, 2, 3, 5, 5)]
     assert only_for(outcomes, NAMES) == []
+    assert only_for(outcomes[:1], NAMES) == []
     (finding,) = only_for([*outcomes, ({"batch": 5}, False)], NAMES)
     assert vars(finding) == {
         "kind": "condition",

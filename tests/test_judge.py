@@ -1,7 +1,9 @@
 """The judge judged: planted mistakes go red, however small; correct code, however written, stays green."""
 
 import re
+import sys
 from functools import partial
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -12,10 +14,11 @@ from hypothesis import strategies as st
 from numpy_impl import forward, loss_and_grads
 from numpy_impl import mlp as mlp_module
 from tests.correct import CORRECT, with_the_shortcut
-from torch_ref import Shapes, assert_matches_autograd, check
+from torch_ref import Shapes, assert_matches_autograd, check, gate
 from torch_ref.comparison import compare
 from torch_ref.mlp import mlp
 from torch_ref.mlp_cases import TwoLayers
+from torch_ref.rounding import noise, unit_roundoff
 
 draw = TwoLayers().draw
 
@@ -149,9 +152,11 @@ def test_a_comparison_in_one_line_a_tensor():
     )
     assert (float(line[1]), float(line[2])) == (float(grads.W2[1, 0] + 0.5), right)  # to the last digit
     single = draw(4, 3, 5, 2, seed=0, dtype="float32")
-    assert re.match(
-        r"dL/dB1\[0, 0\]: yours -?\d\.\d+, .* float32\]$", str(compare(changed("B1", shift_first), single, mlp()))
-    )
+    in_single = str(compare(changed("B1", shift_first), single, mlp()))
+    yours = shift_first(loss_and_grads(single.inputs, single.targets, *single.parameters.values())[1].B1)[0, 0]
+    assert in_single.startswith(f"dL/dB1[0, 0]: yours {yours}, autograd ")  # a float32 has no seventeen digits
+    assert in_single.endswith("float32]")
+    assert len(str(yours)) < 14
     both = compare(lambda *arrays: (0.0, [grads.W1 * 0, *loss_and_grads(*arrays)[1][1:]]), case, mlp())
     first, second = str(both).splitlines()
     assert first.startswith(f"loss: yours 0.0, autograd {both.autograd['loss'].item()!r}, off by ")
@@ -169,9 +174,101 @@ def shift_first(grad, **_):
     return wrong
 
 
-def test_the_same_seed_gives_the_same_report_and_another_one_does_not():
-    reports = [str(check(PLANTED["a stray 2"][0], cases=30, seed=seed, shapes=SHAPES)) for seed in (5, 5, 6)]
+def now_and_then(x, t, *parameters):
+    """Wrong in some cases, in a way that no search can find the smallest of."""
+    loss, (dW1, *others) = loss_and_grads(x, t, *parameters)
+    return loss, (dW1 * (2 if crc32(x.tobytes()) % 8 == 0 else 1), *others)
+
+
+@pytest.mark.parametrize("candidate", [PLANTED["a stray 2"][0], now_and_then], ids=["always", "now and then"])
+def test_the_same_seed_gives_the_same_report_and_another_one_does_not(candidate):
+    reports = [str(check(candidate, cases=30, seed=seed, shapes=SHAPES)) for seed in (5, 5, 6)]
     assert reports[0] == reports[1] != reports[2]
+
+
+@pytest.mark.parametrize(("dtype", "saturated"), [("float32", 17), ("float64", 28)])
+def test_every_case_is_of_the_dtype_and_the_kind_that_was_asked_for(dtype, saturated):
+    judged, largest = [], {}
+
+    def candidate(inputs, targets, *parameters):
+        assert {array.dtype for array in (inputs, targets, *parameters)} == {np.dtype(dtype)}
+        largest.setdefault(judged[-1], np.abs(forward(inputs, *parameters).G2).max())
+        return loss_and_grads(inputs, targets, *parameters)
+
+    report = check(candidate, cases=40, dtype=dtype, on_case=judged.append)
+    assert report.ordinary.breach is None
+    assert judged == list(range(50))  # one call before each
+    assert max(largest[case] for case in range(40)) <= 12
+    assert min(largest[case] for case in range(40, 50)) > saturated
+    assert report.saturated.cases == 10
+
+
+def test_at_least_one_case_is_saturated():
+    assert check(loss_and_grads, cases=3).saturated.cases == 1
+
+
+def test_what_a_check_does_when_nothing_is_said():
+    report = check(loss_and_grads)
+    assert {key: report.settings[key] for key in ("cases", "seed", "dtype", "strict")} == {
+        "cases": 100, "seed": 0, "dtype": "float64", "strict": False
+    }  # fmt: skip
+    assert report.seconds is None
+    assert report.evidence == []  # what passes is not diagnosed
+
+
+class Mine:
+    def __call__(self, *arrays):
+        return loss_and_grads(*arrays)
+
+
+def test_a_report_has_the_name_of_its_candidate():
+    assert check(loss_and_grads, cases=1).name == "numpy_impl.mlp:loss_and_grads"
+    assert check(Mine(), cases=1).name == f"{__name__}:Mine"
+    assert check(Mine(), cases=1, name="mine").name == "mine"
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_autograds_own_noise_is_that_of_the_first_case(dtype):
+    reference = mlp()
+    case = reference.cases.draw(*reference.cases.explicit()[0], seed=3, dtype=dtype)
+    right = reference.evaluate(case)
+    in_units = {
+        name: size / (unit_roundoff(np.dtype(dtype)) * np.abs(right[name]).max())
+        for name, size in noise(partial(reference.evaluate, case), right).items()
+    }
+    assert check(loss_and_grads, cases=1, seed=3, dtype=dtype).noise == pytest.approx(in_units)
+    assert min(in_units.values()) > 0.1
+
+
+def test_an_assertion_that_fails_has_the_report_and_no_frame_of_ours():
+    wrong = PLANTED["a stray 2"][0]
+    with pytest.raises(AssertionError) as raised:
+        assert_matches_autograd(wrong, cases=10)
+    assert str(raised.value) == f"not the gradient that autograd computes\n\n{check(wrong, cases=10)}"
+    assert raised.traceback[-1].ishidden(raised)
+
+
+def test_seconds_are_those_of_the_best_call(monkeypatch):
+    """By a clock of ours: 20 times 20 calls of the candidate and of autograd in turn."""
+    calls = iter([*range(9, 45), 6, 8, *range(50, 52)])
+
+    def clocked(called, number):
+        called()
+        return number * next(calls)
+
+    monkeypatch.setattr(gate.timeit, "timeit", clocked)
+    assert check(loss_and_grads, cases=1, time=True).seconds == (6, 8)
+    assert next(calls, None) is None
+
+
+def test_a_candidate_may_write_and_warn_while_it_is_timed(capsys):
+    def noisy(*arrays):
+        sys.stdout.write("here I am\n")
+        np.log(np.zeros(1))
+        return loss_and_grads(*arrays)
+
+    assert check(noisy, cases=1, time=True).passed
+    assert capsys.readouterr().out == ""
 
 
 def test_saturated_cases_decide_only_when_strict():

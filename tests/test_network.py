@@ -214,7 +214,16 @@ def test_a_refusal_says_no_more_than_is_true(change, message):
         loss_and_grads(**arrays)
 
 
+@pytest.mark.parametrize("empty", range(4))
+def test_an_empty_dimension_is_refused_though_all_shapes_fit(empty):
+    batch, width, hidden, outputs = (0 if size == empty else 2 for size in range(4))
+    shapes = (batch, width), (batch, outputs), (hidden, width), (hidden, 1), (outputs, hidden), (outputs, 1)
+    with pytest.raises(ValueError, match=r"^(inputs|W1|W2): shape \(.*\) is empty, expected \("):
+        loss_and_grads(*map(np.zeros, shapes))
+
+
 def test_the_cheap_test_says_yes_to_what_is_right_and_no_to_all_else():
+    assert is_well_formed(*arguments(draw(1, 1, 1, 1, seed=0)))
     right = dict(zip(NAMES, arguments(draw(5, 3, 4, 2, seed=0)), strict=True))
     assert is_well_formed(**right)
     for name, array in right.items():

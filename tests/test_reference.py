@@ -342,6 +342,34 @@ def test_what_is_hardly_tested_is_noted():
     assert any(note.startswith("is hardly tested for dL/dweight: in ") for note in report.notes)
 
 
+def test_a_gradient_of_zeros_has_no_noise():
+    reference = Reference(nn.Linear(3, 2), lambda y, t: (0 * y).sum() + (t * t).mean(), draw)
+    report = check(lambda _, t, W, b: ((t * t).mean(), (0 * W, 0 * b)), reference=reference, cases=5)
+    assert report.passed
+    assert report.noise["loss"] > report.noise["weight"] == report.noise["bias"] == 0
+
+
+def test_a_model_that_is_random_in_the_dtype_of_the_check_is_refused():
+    class Trembling(nn.Linear):
+        def forward(self, x):
+            return super().forward(x + torch.rand(()) if x.dtype == torch.float32 else x)
+
+    reference = Reference(Trembling(3, 2), F.mse_loss, draw)
+    with pytest.raises(ValueError, match="is another one each time"):
+        check(linear, reference=reference, cases=1, dtype="float32")
+
+
+def test_what_is_wrong_everywhere_says_that_nothing_is_right():
+    right = module_of("relu_mlp").loss_and_grads
+
+    def cubed(*arrays):
+        loss, grads = right(*arrays)
+        return loss**3, tuple(grad**3 for grad in grads)
+
+    finding = check(cubed, reference=module_of("relu_mlp").make_reference(), cases=5).findings[-1]
+    assert finding.text.endswith(", dL/d4.bias; right: nothing.")
+
+
 def test_a_gradient_without_values_is_not_called_a_mistake_unknown():
     right = module_of("relu_mlp").loss_and_grads
 
@@ -356,8 +384,8 @@ def test_a_gradient_without_values_is_not_called_a_mistake_unknown():
 
 
 def test_options_of_the_two_layer_network_do_not_go_with_another_reference():
-    with pytest.raises(ValueError, match="reduction: of the two-layer network, not of another reference"):
-        check(linear, reference=reference_of()(), reduction="sum")
+    with pytest.raises(ValueError, match=r"^loss, reduction: of the two-layer network, not of another reference"):
+        check(linear, reference=reference_of()(), loss="mse", reduction="sum")
 
 
 def changed(**changes):

@@ -45,19 +45,23 @@ class Tensor:
         return np.inf if self.problem else self.error / self.allowed
 
     @property
-    def units(self) -> float:
-        """The error in units of u × max|g|, the size of one rounding. Infinite where there is no value to compare."""
+    def relative(self) -> float:
+        """The error as a share of max|g|. Infinite where there is no value to compare, or max|g| is 0 and it is not."""
         if self.problem:
             return np.inf
-        unit = unit_roundoff(self.dtype) * self.largest
-        return self.error / unit if unit else (np.inf if self.error else 0.0)
+        return self.error / self.largest if self.largest else (np.inf if self.error else 0.0)
+
+    @property
+    def units(self) -> float:
+        """The error in units of u × max|g|, the size of one rounding."""
+        return self.relative / unit_roundoff(self.dtype)
 
     def __str__(self) -> str:
         if self.problem:
             return f"{label(self.name)}: {self.problem}"
         where = f"[{', '.join(map(str, self.index))}]" if self.index else ""
-        exact = repr if self.dtype == np.float64 else str
-        values = f"yours {exact(self.yours)}, autograd {exact(self.autograd)}"
+        yours, autograd = map(self.dtype.type, (self.yours, self.autograd))  # so many digits as it takes, and no more
+        values = f"yours {yours}, autograd {autograd}"
         return f"{label(self.name)}{where}: {values}, off by {self.error:.4g} (allowed {self.allowed:.2g})"
 
 

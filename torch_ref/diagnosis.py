@@ -6,8 +6,6 @@ did, on cases of different sizes, within what rounding allows for the explanatio
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from torch_ref import network, numbers
 from torch_ref.cases import label
 from torch_ref.evidence import Evidence
@@ -46,8 +44,8 @@ def only_for(outcomes: list[tuple[dict[str, int], bool]], tensors: tuple[str, ..
     for size in outcomes[0][0]:
         right, wrong = ([sizes[size] for sizes, passed in outcomes if passed is kind] for kind in (True, False))
         few, many, kind = (right, wrong, "right") if len(set(right)) == 1 else (wrong, right, "wrong")
-        if len(few) >= ENOUGH and many and len(set(few)) == 1 and few[0] not in many:
-            only = few[0]
+        if len(few) >= ENOUGH and many and len(set(few)) == 1 and set(few).isdisjoint(many):
+            (only,) = set(few)
             text = f"{kind} for {size} = {only} and for no other {size}: is that size built into the code?"
             findings.append(Finding("condition", f"{kind} only for {size} = {only}", tensors, text))
     return findings
@@ -67,7 +65,7 @@ def _factors(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
 def _unknown(evidence: Evidence, left: list[str]) -> Finding:
     """No explanation: say what is right, or how far back along the chain, taking what is explained as right."""
     tensors = [comparison.tensors[name] for comparison in evidence.comparisons for name in left]
-    off = max(tensor.error / tensor.largest if tensor.problem is None else np.inf for tensor in tensors)
+    off = max(tensor.relative for tensor in tensors)
     names = ", ".join(map(label, left))
     if off < APPROXIMATE:
         near = (

@@ -168,8 +168,12 @@ def _summary(summary: Summary) -> dict[str, Any]:
 
 
 def _worst(worst: Tensor) -> dict[str, Any]:
-    relative = worst.error / worst.largest if worst.largest else None
-    return {"worst_error": worst.error, "allowed": worst.allowed, "worst_relative": relative, "problem": worst.problem}
+    return {
+        "worst_error": worst.error,
+        "allowed": worst.allowed,
+        "worst_relative": worst.relative,
+        "problem": worst.problem,
+    }
 
 
 def _finite(value: Any) -> Any:

@@ -81,11 +81,11 @@ def check(
                 judge_drawn(judge, strategy, count - len(explicit), seed, summary)
                 if summary.failed:
                     shrink(judge, strategy, seed, summary)
-            if report.ordinary.failed and stable:
-                _diagnose(called, reference, report)
+            if stable and (failure := report.ordinary.failure):
+                _diagnose(called, reference, report, failure)
             first = draw(*sizes[0], seed=seed, dtype=dtype)
             report.noise = _noise(reference, first)
-            report.notes += report.ordinary.unproved()
+            report.notes = report.ordinary.unproved()
             if prints(called, first):
                 report.notes.append("prints to standard output; it is left out here")
             if time and not report.ordinary.breaches:
@@ -130,24 +130,22 @@ def with_options(candidate: Candidate, reference: Reference) -> Candidate:
     except ValueError:  # a builtin without a signature
         return candidate
     options = {name: value for name, value in reference.options.items() if name in own}
-    return partial(candidate, **options) if options else candidate
+    return partial(candidate, **options)
 
 
-def _diagnose(candidate: Candidate, reference: Reference, report: Report) -> None:
+def _diagnose(candidate: Candidate, reference: Reference, report: Report, failure: Comparison) -> None:
     """Explain what differs, from the numbers on a few telling cases, or from the sizes of the cases that fail."""
     evidence = gather(candidate, reference, report.settings["dtype"])
     report.evidence = evidence.comparisons
-    failure = report.ordinary.failure
-    smallest = [(failure.case.sizes, False)] if failure else []
     tensors = ("loss", *evidence.first.case.parameters)
-    conditions = only_for(report.ordinary.outcomes + smallest, tensors)
+    conditions = only_for([*report.ordinary.outcomes, (failure.case.sizes, False)], tensors)
     if any(comparison.breach for comparison in report.evidence) or not evidence.wrong:
         report.findings = conditions
     else:
         report.findings = diagnose(evidence)
         if any(finding.kind == "chain" for finding in report.findings):
             report.findings += conditions
-    if failure and report.settings["dtype"] == "float32":
+    if report.settings["dtype"] == "float32":
         report.nearer = nearer(failure, reference)
 
 
