@@ -249,6 +249,14 @@ def test_an_unknown_reduction_is_refused(reduction):
         loss_and_grads(*arguments(draw(5, 3, 4, 2, seed=0)), reduction=reduction)
 
 
+def test_right_input_is_spared_the_careful_test(monkeypatch):
+    right = arguments(draw(5, 3, 4, 2, seed=0))
+    monkeypatch.setattr(mlp, "checked", None)
+    assert loss_and_grads(*right)
+    with pytest.raises(TypeError):
+        loss_and_grads([[0.5, 0.5, 0.5]], *right[1:])
+
+
 def test_finite_arguments_that_overflow_to_nan_are_refused(monkeypatch):
     """Whether infinity minus infinity comes up inside a product depends on the BLAS, so it is put there by hand."""
     x, t, W1, B1, W2, B2 = arguments(draw(5, 2, 4, 2, seed=0))
