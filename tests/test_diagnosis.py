@@ -250,6 +250,32 @@ def test_what_is_unknown_is_narrowed_down(candidate, tensors, text):
     assert text in finding.text
 
 
+ODD = {
+    "None": lambda _: None,
+    "a word": lambda _: "zero",
+    "ragged": lambda _: [[0.0], [0.0, 1.0]],
+    "one number": lambda g: g.sum() + 1,
+    "empty": lambda g: g[:0] if g.ndim else g.reshape(1)[:0],
+    "empty, of rank 2": lambda _: np.zeros((0, 1)),
+    "NaN": lambda g: g * np.nan,
+    "huge": lambda g: np.full_like(g, 1.7e308),
+    "complex": lambda g: g * 1j,
+    "integers": lambda g: np.zeros(g.shape, int),
+    "objects": lambda g: np.asarray(g, object),
+    "rank 5": lambda g: g[..., None, None, None],
+    "spread": lambda g: np.broadcast_to(g.sum(), (3, 1)),
+}
+
+
+@pytest.mark.parametrize("names", [("W1",), ("B2",), ("loss",), TENSORS], ids=" ".join)
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_whatever_comes_back_is_refused_and_told_about(odd, names):
+    report = check(changed(**dict.fromkeys(names, lambda g, _: odd(g))), cases=2)
+    assert {name for name, tally in report.ordinary.tensors.items() if tally.failed} == set(names)
+    assert {name for finding in report.findings for name in finding.tensors} == set(names)
+    assert "The smallest case that fails" in str(report)
+
+
 def test_what_is_nearly_right_in_one_case_and_nan_in_another_is_not_called_nearly_right():
     def nan_from_a_batch_of_4_on(g, batch):
         return np.full_like(g, np.nan) if batch > 3 else g + 1e-6 * np.abs(g).max() * ripple(g)

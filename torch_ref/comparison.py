@@ -60,7 +60,7 @@ class Tensor:
         if self.problem:
             return f"{label(self.name)}: {self.problem}"
         where = f"[{', '.join(map(str, self.index))}]" if self.index else ""
-        yours, autograd = map(self.dtype.type, (self.yours, self.autograd))  # so many digits as it takes, and no more
+        yours, autograd = (str(self.dtype.type(value)) for value in (self.yours, self.autograd))  # each digit, no more
         values = f"yours {yours}, autograd {autograd}"
         return f"{label(self.name)}{where}: {values}, off by {self.error:.4g} (allowed {self.allowed:.2g})"
 

@@ -28,21 +28,22 @@ class Finding:
 
 def matched(comparisons: list[Comparison], make: Make, names: set[str], *, measure: bool = True) -> set[str]:
     """Those of the tensors that come out as the candidate's in every case; or, unless measured, roughly so."""
-    for comparison in comparisons:
-        made = make(comparison.case)
-        distances = {name: distance(comparison.yours.get(name), made[name]) for name in names}
-        names = {name for name in names if distances[name] <= NEAR * largest(made[name])}
-        if not names or not measure:
-            break
-        measured = noise(partial(make, comparison.case), made)
-        bounds = {name: allowed(comparison.case.dtype, largest(made[name]), measured[name]) for name in names}
-        names = {name for name in names if distances[name] <= bounds[name]}
+    with np.errstate(all="ignore"):  # an explanation fitted to absurd numbers is absurd too, and matches nothing
+        for comparison in comparisons:
+            made = make(comparison.case)
+            distances = {name: distance(comparison.yours.get(name), made[name]) for name in names}
+            names = {name for name in names if distances[name] <= NEAR * largest(made[name])}
+            if not names or not measure:
+                break
+            measured = noise(partial(make, comparison.case), made)
+            bounds = {name: allowed(comparison.case.dtype, largest(made[name]), measured[name]) for name in names}
+            names = {name for name in names if distances[name] <= bounds[name]}
     return names
 
 
 def distance(yours: Array | None, made: Array) -> float:
     """The largest difference of any element, infinite where there is nothing to compare."""
-    if yours is None or yours.dtype.kind != "f":
+    if yours is None or yours.dtype.kind != "f" or yours.size == 0:
         return np.inf
     if made.shape != yours.shape and (made.ndim or yours.ndim == 1):  # one sum may have been spread over (h, 1)
         return np.inf

@@ -79,9 +79,10 @@ def _solved(evidence: Evidence, chain: Chain, mistake: Mistake) -> list[float]:
         direction = (at_1[name] - at_0[name]).astype(float)
         yours = first.yours.get(name)
         if yours is not None and distance(yours, direction) < np.inf:
-            above += float(((yours - at_0[name]) * direction).sum())
+            with np.errstate(over="ignore", invalid="ignore"):  # a candidate's numbers may be of any size
+                above += float(((yours - at_0[name]) * direction).sum())
             below += float((direction**2).sum())
-    return [above / below] if below else []
+    return [above / below] if below and np.isfinite(above) else []
 
 
 def where_it_enters(left: list[str]) -> str:
