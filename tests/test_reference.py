@@ -359,6 +359,26 @@ def test_a_model_that_is_random_in_the_dtype_of_the_check_is_refused():
         check(linear, reference=reference, cases=1, dtype="float32")
 
 
+def test_a_parameters_value_is_not_called_a_stray_constant():
+    """The gradient divided by a scalar parameter: another factor in each case."""
+
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w, self.scale = nn.Parameter(torch.ones(2, 3)), nn.Parameter(torch.tensor(0.5))
+
+        def forward(self, x):
+            return self.scale * (x @ self.w.T)
+
+    def divided(x, t, w, scale):
+        y = x @ w.T
+        dL_dy = 2 * (scale * y - t) / t.size
+        return ((scale * y - t) ** 2).mean(), (dL_dy.T @ x, (dL_dy * y).sum())
+
+    (finding,) = check(divided, reference=Reference(Scaled(), F.mse_loss, draw), cases=10).findings
+    assert (finding.kind, finding.name, finding.tensors) == ("chain", "unexplained", ("w",))
+
+
 def test_what_is_wrong_everywhere_says_that_nothing_is_right():
     right = module_of("relu_mlp").loss_and_grads
 
