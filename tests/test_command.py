@@ -184,9 +184,9 @@ def test_save_writes_the_smallest_failing_case(mine, capsys):
 
 def test_several_candidates_stand_side_by_side(mine, capsys):
     assert main([mine, NUMPY, "--cases", "20", "--time"]) == 1
-    header, *lines = [
-        line for line in capsys.readouterr().out.splitlines() if re.match(r"cases|ordinary|  .* time", line)
-    ]
+    shown = capsys.readouterr().out
+    header, *lines = [line for line in shown.splitlines() if re.match(r"cases|ordinary|  .* time", line)]
+    assert all("(does not count)" in line for line in shown.splitlines() if line.startswith("saturated"))
     assert re.split(r"  +", header) == ["cases", "tensor", mine, NUMPY, "autograd"]
     cells = {re.split(r"  +", line)[1]: re.split(r"  +", line) for line in lines}
     assert re.fullmatch(r"\d+ of 20 differ, .* u max\|g\|", cells["dL/dB1"][2])

@@ -136,6 +136,11 @@ FACTORS = {
 }
 
 
+def test_a_factor_near_1_is_not_called_1():
+    (finding,) = findings_of(changed(W1=lambda g, _: g * (1 + 1e-11)))
+    assert (finding.kind, finding.name, finding.tensors) == ("factor", "1.00000000001", ("W1",))
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(("candidate", "name", "tensors", "text"), FACTORS.values(), ids=FACTORS)
 def test_a_factor_is_recognised(candidate, name, tensors, text, dtype):
@@ -220,6 +225,15 @@ def test_two_mistakes_in_different_tensors_are_both_named():
     assert {finding.name for finding in found} == {"-1", "∂L/∂B1 is not summed over the batch"}
 
 
+def without_the_prediction(inputs, targets, W1, B1, W2, B2):
+    """∂L/∂G2 = ½ - t: then dL/dB2 does not depend on the inputs, and yet no other data is used."""
+    S1 = forward(inputs, W1, B1, W2, B2).S1
+    dG2 = (0.5 - targets.T) / targets.size
+    dG1 = W2.T @ dG2 * S1 * (1 - S1)
+    grads = dG1 @ inputs, dG1.sum(1, keepdims=True), dG2 @ S1.T, dG2.sum(1, keepdims=True)
+    return loss_and_grads(inputs, targets, W1, B1, W2, B2)[0], grads
+
+
 def ripple(grad):
     """1 and smaller numbers."""
     return np.cos(np.arange(grad.size)).reshape(grad.shape)
@@ -239,6 +253,7 @@ CHAIN = {
         "dL/dW1, dL/dB2: off by 1e-06 of its size at most: nearly right",
     ),
     "everything": (changed(**dict.fromkeys(TENSORS, lambda g, _: g**3)), TENSORS, "enters in the forward pass"),
+    "a prediction that is left out": (without_the_prediction, NAMES, "the error enters at ∂L/∂S2 or ∂L/∂G2"),
 }
 
 

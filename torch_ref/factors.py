@@ -36,7 +36,8 @@ class Factor:
         magnitude = abs(self.constant)
         above = [size for size, power in self.powers for _ in range(power)]
         below = [size for size, power in self.powers for _ in range(-power)]
-        number = LOGARITHMS.get(magnitude, f"{magnitude:.6g}")
+        digits = 6 if magnitude == 1 or abs(magnitude - 1) > 1e-5 else 15  # 1.00000000001 is not 1
+        number = LOGARITHMS.get(magnitude, f"{magnitude:.{digits}g}")
         if 0 < magnitude < 1 and abs(1 / magnitude - round(1 / magnitude)) < 1e-9 / magnitude:
             number, below = "1", [str(round(1 / magnitude)), *below]
         numerator = " ".join(([] if number == "1" and above else [number]) + above)

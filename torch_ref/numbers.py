@@ -117,7 +117,10 @@ def dropped(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
 
 
 def ignored(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
-    """The arguments that wrong tensors do not depend on: data of the module is used in their place."""
+    """An argument that no wrong tensor depends on: data of the module is used in its place.
+
+    If only some do not, their formula has no such term, as with ∂L/∂G2 = -t; that is no sign of other data.
+    """
     first = evidence.first
     sizes, dtype = first.case.sizes.values(), str(first.case.dtype)
     others = [evidence.reference.cases.draw(*sizes, seed=seed, dtype=dtype) for seed in OTHERS]
@@ -129,7 +132,7 @@ def ignored(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
                 answer = call(evidence.candidate, case)
                 arrays = {name: as_array(answer[name], case.dtype) for name in same}
                 same = [name for name, array in arrays.items() if np.array_equal(array, first.yours[name])]
-        if same:
+        if same and same == wrong:
             text = f"{', '.join(map(label, same))}: the same whatever {argument} is; computed from something else, "
             yield Finding("mistake", f"{argument} is ignored", tuple(same), f"{text}data of the module perhaps.")
             return
