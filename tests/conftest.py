@@ -6,7 +6,8 @@ import pytest
 import torch
 from hypothesis import settings
 
-from torch_ref.candidate import UnusableError, load
+from torch_ref import UnusableError
+from torch_ref.candidate.loading import load
 
 BUILT_IN = "numpy_impl:loss_and_grads"
 

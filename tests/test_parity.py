@@ -8,13 +8,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from torch_ref.cases import Case
-from torch_ref.comparison import compare
-from torch_ref.gate import with_options
-from torch_ref.mlp import mlp
-from torch_ref.mlp_cases import Shapes, TwoLayers
-
-draw = TwoLayers().draw
+from tests.comparing import case_of, compared
+from torch_ref import Shapes, TwoLayers
+from torch_ref.precision import PRECISIONS
+from torch_ref.two_layers.cases import TwoLayerCases
 
 SHAPES = Shapes(batch=(1, 32), inputs=(1, 6), hidden=(1, 9), outputs=(1, 4))
 TENSORS = "loss", "W1", "B1", "W2", "B2"
@@ -30,10 +27,10 @@ def only_built_in(is_built_in):
 
 
 def assert_matches(candidate, case, reduction, tensors=TENSORS):
-    reference = mlp(reduction=reduction)
-    comparison = compare(with_options(candidate, reference), case, reference)
+    reference = TwoLayers(reduction=reduction)
+    comparison = compared(candidate, case, reference)
     assert comparison.breach is None, str(comparison)
-    assert all(comparison.tensors[tensor].passed for tensor in tensors), str(comparison)
+    assert all(comparison.lines[tensor].passed for tensor in tensors), str(comparison)
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
@@ -46,14 +43,14 @@ def test_matches_autograd(candidate, is_built_in, tensor, kind, dtype, reduction
         pytest.skip("only numpy_impl promises torch's own formula where a sigmoid saturates")
     if reduction == "sum" and "reduction" not in inspect.signature(candidate).parameters:
         pytest.skip("the candidate has no reduction parameter: the mean is what it promises")
-    cases = TwoLayers(SHAPES if is_built_in else ONE_OUTPUT)
+    cases = TwoLayerCases(SHAPES if is_built_in else ONE_OUTPUT)
 
-    @given(case=cases.strategy(dtype, saturated=saturated))
+    @given(case=cases.strategy(PRECISIONS[dtype], saturated=saturated))
     def matches(case):
         assert_matches(candidate, case, reduction, [tensor])
 
     for sizes in cases.explicit():
-        matches = example(cases.draw(*sizes, seed=0, dtype=dtype, saturated=saturated))(matches)
+        matches = example(cases.draw(*sizes, seed=0, precision=PRECISIONS[dtype], saturated=saturated))(matches)
     matches()
 
 
@@ -68,15 +65,9 @@ def adversarial(draw, dtype):
     def array(shape, elements=values):
         return draw(arrays(dtype, shape, elements=elements, fill=st.nothing()))
 
-    shapes = {"W1": (hidden, width), "B1": (hidden, 1), "W2": (out, hidden), "B2": (out, 1)}
-    return Case(
-        seed=0,
-        sizes={"batch": batch, "in": width, "hidden": hidden, "out": out},
-        inputs=array((batch, width)),
-        targets=array((batch, out), probabilities),
-        parameters={name: array(shape) for name, shape in shapes.items()},
-        saturated=True,  # it may be: torch's own formula is what must match
-    )
+    inputs, targets = array((batch, width)), array((batch, out), probabilities)
+    shapes = (hidden, width), (hidden, 1), (out, hidden), (out, 1)
+    return case_of(inputs, targets, *map(array, shapes), saturated=True)  # torch's own formula is what must match
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
@@ -102,14 +93,9 @@ def test_matches_autograd_on_adversarial_values(candidate, dtype, reduction):
 def test_matches_autograd_wherever_a_sigmoid_saturates(candidate, dtype, g1, g2, target):
     """One sample, with both pre-activations put anywhere."""
     one, zero = np.ones((1, 1), dtype), np.zeros((1, 1), dtype)
-    case = Case(
-        seed=0,
-        sizes={"batch": 1, "in": 1, "hidden": 1, "out": 1},
-        inputs=one,
-        targets=one * dtype_value(dtype, target),
-        parameters={"W1": zero, "B1": one * dtype_value(dtype, g1), "W2": zero + 1, "B2": one * dtype_value(dtype, g2)},
-        saturated=True,  # torch's own formula is what must match
-    )
+    B1, B2 = one * dtype_value(dtype, g1), one * dtype_value(dtype, g2)
+    t = one * dtype_value(dtype, target)
+    case = case_of(one, t, zero, B1, zero + 1, B2, saturated=True)  # torch's own formula is what must match
     assert_matches(candidate, case, "mean")
 
 

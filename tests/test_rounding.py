@@ -8,11 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torch_ref.mlp import mlp
-from torch_ref.mlp_cases import Shapes, TwoLayers
-from torch_ref.rounding import DifferentRounding, allowed, noise, unit_roundoff
-
-draw = TwoLayers().draw
+from tests.comparing import draw, parameters_of
+from torch_ref import Shapes, TwoLayers
+from torch_ref.precision import FLOAT32, FLOAT64, PRECISIONS
+from torch_ref.rounding import DifferentRounding, allowed, noise
+from torch_ref.two_layers.cases import TwoLayerCases
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
@@ -22,7 +22,7 @@ def test_each_element_is_kept_or_shrunk_by_2u_with_a_fair_coin(dtype):
     ones = torch.ones(10_000, dtype=getattr(torch, dtype))
     with DifferentRounding(0):
         perturbed = ones + 0
-    shrunk = 1 - 2 * unit_roundoff(np.dtype(dtype))
+    shrunk = 1 - 2 * PRECISIONS[dtype].unit_roundoff
     assert set(perturbed.tolist()) == {1.0, shrunk}
     assert 4_700 < (perturbed == 1).sum() < 5_300  # six standard deviations
 
@@ -59,7 +59,7 @@ def test_a_sigmoid_is_good_to_2u_however_small_it_is(dtype):
     plain = torch.sigmoid(g)
     with DifferentRounding(0):
         moved = torch.sigmoid(g)
-    two_u = 2 * unit_roundoff(np.dtype(dtype))
+    two_u = 2 * PRECISIONS[dtype].unit_roundoff
     assert ((moved >= 0) & (moved <= 1)).all()
     assert moved[:, 0].max().item() == pytest.approx(two_u, rel=1e-6)
     for column in range(3):
@@ -89,7 +89,7 @@ def test_probabilities_stay_within_0_and_1(dtype, seed):
 @DTYPES
 def test_the_same_case_has_the_same_noise(dtype):
     case = draw(7, 3, 5, 2, seed=3, dtype=dtype)
-    first, second = (noise(partial(mlp().evaluate, case), mlp().evaluate(case)) for _ in range(2))
+    first, second = (noise(partial(TwoLayers().evaluate, case), TwoLayers().evaluate(case)) for _ in range(2))
     assert first == second
     assert all(amount > 0 for amount in first.values())
 
@@ -105,7 +105,7 @@ def test_the_noise_of_a_sum_that_cancels_is_that_of_its_terms():
 
 
 def test_allowed_is_8_times_noise_plus_u_times_the_largest():
-    double, single = np.dtype("float64"), np.dtype("float32")
+    double, single = FLOAT64, FLOAT32
     assert allowed(double, largest=3.0) == 8 * 3 * 2.0**-53
     assert allowed(double, largest=3.0, noise=1e-3) == 8 * (1e-3 + 3 * 2.0**-53)
     assert allowed(single, largest=3.0) == pytest.approx(8 * 3 * 2.0**-24, rel=1e-15)
@@ -117,26 +117,26 @@ def test_allowed_is_8_times_noise_plus_u_times_the_largest():
 def test_the_rest_of_autograd_is_as_before(dtype, saturated):
     """A measurement leaves no trace: no mode, no gradients, no random numbers drawn, no array changed."""
     case = draw(7, 3, 5, 2, seed=0, dtype=dtype, saturated=saturated)
-    state, arrays = torch.get_rng_state(), [array.copy() for array in case.parameters.values()]
-    evaluate = partial(mlp().evaluate, case)
+    state, arrays = torch.get_rng_state(), [array.copy() for array in parameters_of(case).values()]
+    evaluate = partial(TwoLayers().evaluate, case)
     before = evaluate()
     noise(evaluate, before)
     after = evaluate()
     assert {name: array.tobytes() for name, array in before.items()} == {n: a.tobytes() for n, a in after.items()}
     assert torch.equal(state, torch.get_rng_state())
-    for array, copy in zip(case.parameters.values(), arrays, strict=True):
+    for array, copy in zip(parameters_of(case).values(), arrays, strict=True):
         np.testing.assert_array_equal(array, copy)
 
 
 @DTYPES
 @given(data=st.data())
 def test_ordinary_and_saturated_cases_are_what_they_are_called(dtype, data):
-    cases = TwoLayers(Shapes(batch=(1, 8), outputs=(1, 3)))
+    cases = TwoLayerCases(Shapes(batch=(1, 8), outputs=(1, 3)))
     for saturated in (False, True):
-        case = data.draw(cases.strategy(dtype, saturated=saturated))
+        case = data.draw(cases.strategy(PRECISIONS[dtype], saturated=saturated))
         with torch.no_grad():
-            W1, B1, W2, B2 = (torch.from_numpy(array).double() for array in case.parameters.values())
-            G1 = torch.from_numpy(case.inputs).double() @ W1.T + B1.T
+            W1, B1, W2, B2 = (torch.from_numpy(array).double() for array in parameters_of(case).values())
+            G1 = torch.from_numpy(case.arguments["inputs"]).double() @ W1.T + B1.T
             S1 = torch.sigmoid(G1)
             largest = (S1 @ W2.T + B2.T).abs().max().item()
         if saturated:
@@ -145,10 +145,10 @@ def test_ordinary_and_saturated_cases_are_what_they_are_called(dtype, data):
             assert largest <= 12
             assert G1.abs().max() <= 40
         assert case.saturated == saturated
-        assert {array.dtype for array in (case.inputs, case.targets, *case.parameters.values())} == {np.dtype(dtype)}
-        assert ((case.targets >= 0) & (case.targets <= 1)).all()
+        assert {array.dtype for array in case.arguments.values()} == {np.dtype(dtype)}
+        assert ((case.arguments["targets"] >= 0) & (case.arguments["targets"] <= 1)).all()
 
 
 def test_half_of_the_cases_have_hard_targets():
-    hard = [np.isin(draw(9, 2, 2, 1, seed=seed).targets, [0, 1]).all() for seed in range(400)]
+    hard = [np.isin(draw(9, 2, 2, 1, seed=seed).arguments["targets"], [0, 1]).all() for seed in range(400)]
     assert 140 < sum(hard) < 260  # six standard deviations

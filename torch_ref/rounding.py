@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from torch_ref.cases import Tensors
+from torch_ref.cases.case import Numbers
+from torch_ref.precision import Precision
+from torch_ref.torch_private import DispatchMode, writes
 
 REPLAYS = 8
 MARGIN = 8
@@ -25,7 +26,7 @@ EXACT = {
 SQUASHED = {aten.sigmoid.default: 0, aten.tanh.default: -1}  # the smallest value of each; the largest is 1
 
 
-class DifferentRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
+class DifferentRounding(DispatchMode):  # type: ignore[no-untyped-call]  # torch leaves __init_subclass__ untyped
     """While entered, every floating-point tensor that enters an operator, forward or backward, is perturbed.
 
     Each element is multiplied by 1 or 1 - 2u, with u the unit roundoff (2⁻⁵³, 2⁻²⁴), by a fair coin: toward zero, so
@@ -37,16 +38,13 @@ class DifferentRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]  # 
     """
 
     def __init__(self, seed: int, *, any_formula: bool = True) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # likewise
+        super().__init__()
         self.any_formula = any_formula
         self.coin = torch.Generator(device="cpu").manual_seed(seed)
 
-    # Nothing is compiled here, and asking dynamo to stay away would import it: a second or more.
-    _should_skip_dynamo = classmethod(lambda _: False)
-
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func.is_view or func.overloadpacket in EXACT or func._schema.is_mutable:  # noqa: SLF001  # the only place that says so
+        if func.is_view or func.overloadpacket in EXACT or writes(func):
             return func(*args, **kwargs)
         args, exponent = (args[:1], args[1:]) if func is aten.pow.Tensor_Tensor else (args, ())  # (-2) ** 3.0 is real
         perturbed = {name: self._perturb(value) for name, value in kwargs.items()}
@@ -66,7 +64,7 @@ class DifferentRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]  # 
         return value * (1 - heads * torch.finfo(value.dtype).eps)  # eps is 2u
 
 
-def replay(evaluate: Callable[[], Tensors], plain: Tensors, *, any_formula: bool = True) -> Iterator[dict[str, float]]:
+def replay(evaluate: Callable[[], Numbers], plain: Numbers, *, any_formula: bool = True) -> Iterator[dict[str, float]]:
     """Evaluate 8 times, each operation rounding differently; give the noise of each tensor as it grows.
 
     That is the largest |replay - plain| of any element so far. plain is what `evaluate` gave. At a kink - a ReLU's 0, a
@@ -82,25 +80,20 @@ def replay(evaluate: Callable[[], Tensors], plain: Tensors, *, any_formula: bool
         yield noise.copy()
 
 
-def noise(evaluate: Callable[[], Tensors], plain: Tensors) -> dict[str, float]:
+def noise(evaluate: Callable[[], Numbers], plain: Numbers) -> dict[str, float]:
     """The noise of each tensor after all replays."""
     *_, last = replay(evaluate, plain)
     return last
 
 
-def allowed(dtype: np.dtype[Any], largest: float, noise: float = 0.0) -> float:
+def allowed(precision: Precision, largest: float, noise: float = 0.0) -> float:
     """How far two correct computations of a tensor may lie apart: 8 (noise + u max|g| + the smallest normal number).
 
     largest is max|g|. Operators that round inside themselves make u max|g| necessary. Below the smallest normal number
     (2.2e-308, 1.2e-38) rounding errors are absolute, and unlike in the rest of the range no replay shows them.
 
-    >>> f"{allowed(np.dtype('float64'), largest=1.0):.3g}"
+    >>> from torch_ref.precision import FLOAT64
+    >>> f"{allowed(FLOAT64, largest=1.0):.3g}"
     '8.88e-16'
     """
-    limits = np.finfo(dtype)
-    return MARGIN * (noise + unit_roundoff(dtype) * largest + float(limits.smallest_normal))
-
-
-def unit_roundoff(dtype: np.dtype[Any]) -> float:
-    """u, the largest relative error of one rounding: 2⁻⁵³ for float64, 2⁻²⁴ for float32."""
-    return float(np.finfo(dtype).eps) / 2
+    return MARGIN * (noise + precision.unit_roundoff * largest + precision.smallest_normal)

@@ -1,0 +1,171 @@
+"""A candidate called on copies of a case, and what it returns, held to the contract.
+
+The contract: f(*arguments) -> (results, gradients), where the results are the loss (or a sequence, if there are
+several) and the gradients a sequence with one for each differentiated argument, in order and in its shape and dtype.
+"""
+
+import inspect
+import io
+import sys
+import timeit
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+
+from torch_ref.cases.case import Array, Case, Numbers
+from torch_ref.errors import ContractError, summary
+from torch_ref.precision import Precision
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a candidate returned for a case, by name: arrays in whatever shape, or why there is none.
+
+    printed says whether it wrote to standard output.
+    """
+
+    arrays: Numbers = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+    printed: bool = False
+
+
+class Candidate(Protocol):
+    """The code under test, wherever it runs."""
+
+    def __call__(self, case: Case) -> Answer:
+        """Its answer for a case. Raises ContractError."""
+
+    def time(self, case: Case, number: int) -> float:
+        """The seconds that so many calls take."""
+
+
+class InProcess:
+    """A function of the caller's own process, as a candidate.
+
+    results are the names of what it returns besides the gradients. It is given those of the options that it has
+    parameters for.
+    """
+
+    def __init__(self, function: Callable[..., Any], results: tuple[str, ...], options: Mapping[str, str]) -> None:
+        try:
+            own = inspect.signature(function).parameters
+        except ValueError:  # a builtin without a signature
+            own = {}  # type: ignore[assignment]  # a mapping like the other
+        self.function = partial(function, **{name: value for name, value in options.items() if name in own})
+        self.results = results
+
+    def __call__(self, case: Case) -> Answer:
+        """Its answer for a copy of the case. What it prints never reaches standard output.
+
+        Raises ContractError when it raises, exits, writes to its arguments or returns anything but a pair of the
+        results and one gradient per differentiated argument.
+        """
+        copies = {name: array.copy() for name, array in case.arguments.items()}
+        printed = io.StringIO()
+        try:
+            # exp(-G1) may overflow; what follows from that is seen later
+            with redirect_stdout(printed), np.errstate(all="ignore"):
+                returned = self.function(*copies.values())
+        except SystemExit as error:
+            raise ContractError(f"called sys.exit({error.code!r}), expected it to return") from None
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever they raise, it is theirs
+            _demand_arguments(self.function, list(case.arguments))
+            raise ContractError(f"raised {summary(error, _file_of(self.function.func))}") from error
+        for name, array in case.arguments.items():
+            if copies[name].shape != array.shape or copies[name].tobytes() != array.tobytes():
+                raise ContractError(f"wrote to its argument {name}, expected its arguments unchanged")
+        return _answer(_named(returned, self.results, case), case.precision, printed=bool(printed.getvalue()))
+
+    def time(self, case: Case, number: int) -> float:
+        """The seconds that so many calls take."""
+        called = partial(self.function, *case.arguments.values())
+        with redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
+            return timeit.timeit(called, number=number)
+
+
+def _named(returned: Any, results: tuple[str, ...], case: Case) -> dict[str, Any]:
+    """The values returned, by the names of the results and of the differentiated arguments."""
+    gradients = ", ".join(case.label(name).replace("/", "_") for name in case.differentiated)
+    several = f"({', '.join(results)})" if len(results) > 1 else results[0]
+    expected = f"expected ({several}, ({gradients}))"
+    if not _is_sequence(returned) or len(returned) != 2:
+        raise ContractError(f"returned {_describe(returned)}, {expected}")
+    values, grads = returned
+    if len(results) == 1:
+        values = (values,)
+    elif not _is_sequence(values) or len(values) != len(results):
+        raise ContractError(f"returned {_describe(values)} as the results, {expected}")
+    if not _is_sequence(grads) or len(grads) != len(case.differentiated):
+        raise ContractError(f"returned {_describe(grads)} as the gradients, {expected}")
+    return dict(zip((*results, *case.differentiated), (*values, *grads), strict=True))
+
+
+def _answer(values: dict[str, Any], precision: Precision, *, printed: bool) -> Answer:
+    """The values as arrays of their own: a buffer that the candidate writes to again is copied at once."""
+    answer = Answer(printed=printed)
+    for name, value in values.items():
+        try:
+            answer.arrays[name] = np.array(as_array(value, precision))
+        except (TypeError, ValueError, RuntimeError) as error:
+            answer.problems[name] = f"not an array: {error}"
+    return answer
+
+
+def as_array(value: Any, precision: Precision) -> Array:
+    """What np.asarray makes of the value. Lists and Python floats carry no dtype of their own and take `precision`.
+
+    Raises TypeError, ValueError or RuntimeError for what is no array.
+    """
+    if value is None:
+        raise TypeError("None")
+    torch = sys.modules.get("torch")  # only who has imported it can return its tensors
+    if torch and isinstance(value, torch.Tensor):
+        tensor: Array = value.detach().cpu().numpy()
+        return tensor
+    array = np.asarray(value)
+    bare = isinstance(value, float | list | tuple) and array.dtype == np.float64
+    return array.astype(precision.name) if bare else array
+
+
+def difference(first: Numbers, again: Answer, right: Numbers) -> str | None:
+    """What is another answer in a second call, if anything is; `right` has the reference's."""
+    for name, array in again.arrays.items():
+        once = first.get(name)
+        if once is None or array.dtype.kind != "f" or once.tobytes() == array.tobytes():
+            continue
+        grown = once.shape == array.shape == right[name].shape and np.allclose(array - once, right[name])
+        why = ": it adds to the sums of the first; start them at zero in each call" if grown else ""
+        return f"gave another answer for {name} in a second call with the same arguments{why}"
+    return None
+
+
+def _is_sequence(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _describe(value: Any) -> str:
+    if _is_sequence(value):
+        return f"a {type(value).__name__} of {len(value)}"
+    shape = getattr(value, "shape", None)
+    kind = "None" if value is None else f"a {type(value).__name__}"
+    return kind if shape is None else f"{kind} of shape {tuple(shape)}"
+
+
+def _demand_arguments(function: Callable[..., Any], names: list[str]) -> None:
+    try:
+        inspect.signature(function).bind(*names)
+    except TypeError:
+        raise ContractError(f"takes {inspect.signature(function)}, expected ({', '.join(names)})") from None
+    except ValueError:  # a builtin without a signature
+        return
+
+
+def _file_of(function: Callable[..., Any]) -> str:
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return code.co_filename if code else ""

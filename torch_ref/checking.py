@@ -1,0 +1,134 @@
+"""Many cases, one verdict: `check` a backward pass against autograd, or assert that it matches."""
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+from torch_ref.candidate.calling import InProcess
+from torch_ref.judging import Settings, judge
+from torch_ref.precision import PRECISIONS
+from torch_ref.reference.base import BaseReference
+from torch_ref.report import Report
+from torch_ref.two_layers.options import Activation, Loss, Reduction, Shapes
+from torch_ref.two_layers.reference import TwoLayers
+
+
+def _ignore(_: int) -> None: ...
+
+
+def check(
+    candidate: Callable[..., Any],
+    *,
+    reference: BaseReference | None = None,
+    name: str | None = None,
+    cases: int = 100,
+    seed: int = 0,
+    dtype: str = "float64",
+    strict: bool = False,
+    time: bool = False,
+    on_case: Callable[[int], None] = _ignore,
+    activation: Activation = "sigmoid",
+    loss: Loss = "bce",
+    reduction: Reduction = "mean",
+    shapes: Shapes = Shapes(),  # noqa: B008  # immutable
+) -> Report:
+    """Check a hand-written backward pass against autograd on many cases, and report what was found.
+
+    candidate(inputs, targets, W1, B1, W2, B2) returns (loss, (dL_dW1, dL_dB1, dL_dW2, dL_dB2)): inputs (batch, in),
+    targets (batch, out), W1 (hidden, in), B1 (hidden, 1), W2 (out, hidden), B2 (out, 1), each gradient in the shape and
+    dtype of its parameter; anything np.asarray takes will do. Against a `Reference` it is called as that says.
+
+    reference: a `Reference` of yours; None for the two-layer network.
+    name: what the report calls the candidate; None for its module and name.
+    cases: how many ordinary cases decide, those with the most telling shapes first; of the two-layer network a quarter
+        as many saturated ones are reported besides.
+    seed: the same seed gives the same cases and the same verdict.
+    dtype: "float64" or "float32".
+    strict: whether saturated cases decide too.
+    time: whether to measure a call of the candidate and of autograd.
+    on_case: called with the number of cases judged so far.
+    activation: of the two-layer network's hidden layer, "sigmoid", "tanh" or "relu".
+    loss: of the two-layer network, "bce", "mse" or "half-mse".
+    reduction: of that loss over batch × out, "mean" or "sum".
+    shapes: of the two-layer network, the batches and widths to draw.
+
+    A candidate with parameters called activation, loss or reduction is given those. A failure is shrunk to the smallest
+    case that fails, and diagnosed. torch computes on one thread meanwhile. Ctrl-C ends the check and gives the report
+    so far, `interrupted`.
+
+    Raises TypeError if the candidate is not callable or the reference no `Reference`, ValueError for an option outside
+    the above, UnusableError (a ValueError) for a reference that can't serve.
+    """
+    if not callable(candidate):
+        raise TypeError(f"candidate: {candidate!r}, expected a function")
+    if not isinstance(reference, BaseReference | None):
+        raise TypeError(f"reference: {reference!r}, expected a Reference")
+    own = TwoLayers(activation, loss, reduction, shapes)
+    if reference:
+        defaults = {field.name: field.default for field in fields(TwoLayers)}
+        if given := [option for option, default in defaults.items() if getattr(own, option) != default]:
+            raise ValueError(f"{', '.join(given)}: of the two-layer network, not of another reference; leave it out")
+    if dtype not in PRECISIONS:
+        raise ValueError(f"dtype: {dtype!r}, expected {' or '.join(map(repr, PRECISIONS))}")
+    for option, value, smallest in ("cases", cases, 1), ("seed", seed, 0):
+        if not isinstance(value, int) or value < smallest:
+            raise ValueError(f"{option}: {value!r}, expected a whole number of {smallest} or more")
+    against = reference or own
+    called = InProcess(candidate, against.results, against.options)
+    default = f"{candidate.__module__}:{getattr(candidate, '__qualname__', type(candidate).__qualname__)}"
+    settings = Settings(cases, seed, PRECISIONS[dtype], strict, time)
+    report = Report(name or default, against.description, settings.shown(against))
+    judge(called, against, settings, report, on_case)
+    return report
+
+
+def assert_matches_autograd(
+    candidate: Callable[..., Any],
+    *,
+    reference: BaseReference | None = None,
+    name: str | None = None,
+    cases: int = 100,
+    seed: int = 0,
+    dtype: str = "float64",
+    strict: bool = False,
+    time: bool = False,
+    on_case: Callable[[int], None] = _ignore,
+    activation: Activation = "sigmoid",
+    loss: Loss = "bce",
+    reduction: Reduction = "mean",
+    shapes: Shapes = Shapes(),  # noqa: B008  # immutable
+) -> None:
+    """Raise AssertionError, with the report as its message, unless `check` of the same options passes.
+
+    reference: a `Reference` of yours; None for the two-layer network.
+    name: what the report calls the candidate; None for its module and name.
+    cases: how many ordinary cases decide (100).
+    seed: the same seed gives the same cases and the same verdict (0).
+    dtype: "float64" or "float32".
+    strict: whether saturated cases decide too.
+    time: whether to measure a call of the candidate and of autograd.
+    on_case: called with the number of cases judged so far.
+    activation, loss, reduction, shapes: of the two-layer network, as in `check`.
+
+    Raises what `check` raises besides, and KeyboardInterrupt on Ctrl-C.
+    """
+    __tracebackhide__ = True
+    report = check(
+        candidate,
+        reference=reference,
+        name=name,
+        cases=cases,
+        seed=seed,
+        dtype=dtype,
+        strict=strict,
+        time=time,
+        on_case=on_case,
+        activation=activation,
+        loss=loss,
+        reduction=reduction,
+        shapes=shapes,
+    )
+    if report.interrupted:
+        raise KeyboardInterrupt
+    if not report.passed:
+        raise AssertionError(f"not the gradient that autograd computes\n\n{report}")

@@ -1,0 +1,88 @@
+"""What the command line may say. Imports neither torch nor NumPy: `--help` answers at once."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import get_args
+
+from torch_ref.cases.ranges import Range
+from torch_ref.errors import UnusableError
+from torch_ref.precision import PRECISIONS
+from torch_ref.two_layers.options import Activation, Loss, Reduction, Shapes
+
+BUILT_IN = "numpy_impl:loss_and_grads"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command, on one screen."""
+    made = argparse.ArgumentParser(
+        prog="gradgate",
+        usage="%(prog)s [CANDIDATE ...] [options]",
+        description="Check a hand-written loss_and_grads against PyTorch's autograd.",
+        epilog="A candidate is called as f(inputs, targets, W1, B1, W2, B2) and returns (loss, (dW1, dB1, dW2, dB2)).\n"
+        "Exit status: 0 all agree, 1 a candidate does not, 2 the command line or a candidate can't be used.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = made.add_argument
+    add("candidates", metavar="CANDIDATE", nargs="*", help=f"package.module:function or file.py:function ({BUILT_IN})")
+    add("--cases", type=_count, default=100, metavar="N", help="ordinary cases; saturated are a quarter of that (100)")
+    add("--seed", type=_seed, default=0, metavar="S", help="same seed, same cases, same verdict (0)")
+    add("--dtype", choices=PRECISIONS, help="(float64; both for the built-in candidate)")
+    add("--activation", choices=get_args(Activation), help="of the hidden layer (sigmoid)")
+    add("--loss", choices=get_args(Loss), help="cross-entropy, squared error or half of it (bce)")
+    add("--reduction", choices=get_args(Reduction), help="of the loss, over batch × out (mean)")
+    add("--reference", metavar="FILE.py:F", help="another network: F() returns a torch_ref.Reference")
+    add("--max-batch", type=_count, metavar="N", help="the largest batch (64; with --reference 16)")
+    add("--inputs", type=_range, metavar="N..M", help="widths, one or a range (1..5)")
+    add("--hidden", type=_range, metavar="N..M", help="(1..8)")
+    add("--outputs", type=_range, metavar="N..M", help="(1; 1..3 for the built-in candidate)")
+    add("--strict", action="store_true", help="saturated cases decide too")
+    add("--format", choices=["text", "markdown", "json"], default="text", help="on standard output (text)")
+    add("--save", type=Path, metavar="FILE.npz", help="write the smallest case that fails, and both answers")
+    add("--time", action="store_true", help="time a call, and autograd's, on one thread")
+    return made
+
+
+def demand_sense(options: argparse.Namespace) -> None:
+    """Raise ValueError, UnusableError among them, for words that do not go together."""
+    network = ("activation", "loss", "reduction", "inputs", "hidden", "outputs")
+    given = [name for name in network if getattr(options, name) is not None]
+    if options.reference is not None and given:
+        raise UnusableError(f"--{given[0]}: of the two-layer network, not of another reference; leave it out")
+    if options.reference is not None and not options.candidates:
+        raise UnusableError(f"--reference {options.reference}: name a candidate to check against it")
+    if not options.candidates and (options.activation or options.loss):
+        raise UnusableError(f"{BUILT_IN} is of a sigmoid and bce; name a candidate for another network")
+    shapes_of(options)
+    if options.save and options.save.suffix != ".npz":
+        raise UnusableError(f"--save {options.save}: expected a name that ends in .npz")
+    if options.save and not options.save.resolve().parent.is_dir():
+        raise UnusableError(f"--save {options.save}: no such folder")
+
+
+def shapes_of(options: argparse.Namespace) -> Shapes:
+    """The batches and widths to draw. Raises ValueError for an empty range."""
+    ranges = {name: getattr(options, name) for name in ("inputs", "hidden", "outputs")}
+    if not options.candidates:
+        ranges["outputs"] = ranges["outputs"] or (1, 3)
+    ranges["batch"] = (1, options.max_batch) if options.max_batch else None
+    return Shapes(**{name: bounds for name, bounds in ranges.items() if bounds})
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number of 1 or more")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not re.fullmatch(r"\d+", text):
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number of 0 or more")
+    return int(text)
+
+
+def _range(text: str) -> Range:
+    match = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a width such as 3, or a range such as 2..5")
+    return int(match[1]), int(match[2] or match[1])

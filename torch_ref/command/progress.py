@@ -1,0 +1,30 @@
+"""The line that says how far a check has come."""
+
+import shutil
+import sys
+import time
+
+PATIENCE = 2.0  # seconds before anything is shown
+PAUSE = 0.25  # seconds between two of them
+
+
+class Progress:
+    """A line on standard error, if that is a terminal: after two seconds, four times a second, erased at the end."""
+
+    def __init__(self, name: str, total: int) -> None:
+        self.name, self.total = name, total
+        self.due = time.monotonic() + PATIENCE
+        self.shown = False
+
+    def __call__(self, done: int) -> None:
+        """Show that so many cases are judged."""
+        if sys.stderr.isatty() and (now := time.monotonic()) > self.due:
+            self.due, self.shown = now + PAUSE, True
+            text = f"{self.name}: {min(done, self.total)} of {self.total} cases"
+            width = shutil.get_terminal_size().columns - 1  # the cursor needs one
+            print(f"\r\033[K{text[-width:]}", end="", file=sys.stderr, flush=True)
+
+    def erase(self) -> None:
+        """Leave the line as it was before."""
+        if self.shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,68 @@
+"""Data that is not used as it should be: samples dropped from the batch, an argument ignored."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+import numpy as np
+
+from torch_ref.cases.case import Case, Numbers
+from torch_ref.diagnosis.evidence import Evidence
+from torch_ref.diagnosis.explaining import matched
+from torch_ref.errors import ContractError, UnusableError
+from torch_ref.results import Finding
+
+OTHERS = range(100, 108)  # seeds of other data
+KEPT = {
+    "the first sample of the batch is dropped": slice(1, None),
+    "the last sample of the batch is dropped": slice(-1),
+    "only the last sample of the batch counts": slice(-1, None),
+}
+
+
+def dropped(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
+    """Gradients, or the results, of fewer samples than the batch has; divided by either number of samples."""
+    if not all(_is_batched(of.case) for of in evidence.comparisons):
+        return
+    for name, kept in KEPT.items():
+        for of_all in (True, False):
+
+            def make(case: Case, kept: slice = kept, of_all: bool = of_all) -> Numbers:  # noqa: FBT001  # a default
+                some = {name: case.arguments[name][kept].copy() for name in case.given}
+                share = len(next(iter(some.values()))) / case.sizes["batch"] if of_all else 1.0
+                made = evidence.reference.evaluate(case.with_arguments(**some))
+                return {name: array * array.dtype.type(share) for name, array in made.items()}
+
+            found: set[str] = set()
+            with suppress(UnusableError):  # batch norm has no gradient for a batch of one
+                found = matched(evidence.comparisons, make, set(wrong))
+            if found:
+                names = tuple(name for name in wrong if name in found)
+                yield Finding("mistake", name, names, f"{evidence.labels(names)}: {name}; sum over all.")
+                return
+
+
+def _is_batched(case: Case) -> bool:
+    """Whether every argument that is not differentiated has the batch first."""
+    batch = case.sizes.get("batch")
+    return bool(case.given) and all(case.arguments[name].shape[:1] == (batch,) for name in case.given)
+
+
+def ignored(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
+    """An argument that no wrong gradient depends on: data of the module is used in its place.
+
+    If only some do not, their formula has no such term, as with ∂L/∂G2 = -t; that is no sign of other data.
+    """
+    first = evidence.first
+    sizes, precision = first.case.sizes.values(), first.case.precision
+    others = [evidence.reference.cases.draw(*sizes, seed=seed, precision=precision) for seed in OTHERS]
+    for argument in first.case.given:
+        same = [name for name in wrong if first.lines[name].problem is None]
+        for other in others:
+            case = first.case.with_arguments(**{argument: other.arguments[argument]})
+            with suppress(ContractError):
+                answer = evidence.candidate(case)
+                same = [n for n in same if n in answer.arrays and np.array_equal(answer.arrays[n], first.yours[n])]
+        if same and same == wrong:
+            text = f"{evidence.labels(same)}: the same whatever {argument} is; computed from something else, "
+            yield Finding("mistake", f"{argument} is ignored", tuple(same), f"{text}data of the module perhaps.")
+            return

@@ -1,0 +1,86 @@
+"""Why results and gradients disagree: which explanation gives the candidate's own numbers."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from torch_ref.candidate.calling import Candidate
+from torch_ref.diagnosis.data import dropped, ignored
+from torch_ref.diagnosis.evidence import Evidence, gather
+from torch_ref.diagnosis.factors import factors
+from torch_ref.diagnosis.forms import forms, precision
+from torch_ref.diagnosis.sizes import only_for
+from torch_ref.reference.base import BaseReference
+from torch_ref.results import Comparison, Finding, Outcome
+
+APPROXIMATE = 1e-4  # relative: what is nearer than this is no mistake in the chain
+
+
+def explain_failure(candidate: Candidate, reference: BaseReference, outcome: Outcome, failure: Comparison) -> None:
+    """Add to the outcome what differs and why: from the numbers on a few telling cases, or the sizes that fail."""
+    saturated = failure.case.saturated
+    evidence = gather(candidate, reference, failure.case.precision, saturated=saturated)
+    outcome.evidence = evidence.comparisons
+    judged = outcome.saturated if saturated else outcome.ordinary
+    conditions = only_for([*judged.outcomes, (failure.case.sizes, False)], tuple(failure.autograd))
+    if any(comparison.breach for comparison in evidence.comparisons) or not evidence.wrong:
+        outcome.findings = conditions
+    else:
+        outcome.findings = diagnose(evidence)
+        if any(finding.kind == "chain" for finding in outcome.findings):
+            outcome.findings += conditions
+    outcome.nearer = nearer(failure, reference)
+
+
+def nearer(comparison: Comparison, reference: BaseReference) -> list[str]:
+    """Where a format of higher precision has the truth: how far the candidate and autograd are off it."""
+    truth = comparison.case.precision.truth
+    right = reference.evaluate(comparison.case.in_truth()) if truth and comparison.breach is None else {}
+    lines = []
+    for name, line in comparison.lines.items():
+        if right and not line.passed and line.problem is None:
+            yours, autograd = (np.abs(of[name] - right[name]).max() for of in (comparison.yours, comparison.autograd))
+            lines.append(f"{line.label} against {truth}: yours is off by {yours:.1e}, autograd by {autograd:.1e}")
+    return lines
+
+
+def diagnose(evidence: Evidence) -> list[Finding]:
+    """Explain what differs, each name once, by the detectors of the reference in their order."""
+    findings: list[Finding] = []
+    for detector in evidence.reference.detectors or GENERAL:
+        explained = {name for finding in findings for name in finding.tensors}
+        findings += detector(evidence, [name for name in evidence.wrong if name not in explained])
+    return findings
+
+
+def nothing_to_compare(evidence: Evidence, left: list[str]) -> Iterator[Finding]:
+    """What did not come as an array of the right shape, of finite numbers."""
+    for name in left:
+        if problem := evidence.first.lines[name].problem:
+            yield Finding("form", "nothing to compare", (name,), f"{evidence.label(name)}: {problem}.")
+
+
+def where_in_general(evidence: Evidence, left: list[str]) -> str:
+    """What is wrong, and what is right."""
+    right = [name for name in evidence.first.lines if name not in evidence.wrong]
+    return f"wrong: {evidence.labels(left)}; right: {evidence.labels(right) or 'nothing'}"
+
+
+def unexplained(
+    evidence: Evidence, left: list[str], where: Callable[[Evidence, list[str]], str] = where_in_general
+) -> Iterator[Finding]:
+    """No explanation: whether it is nearly right, or else `where` the error is."""
+    if not left:
+        return
+    off = max(comparison.lines[name].relative for comparison in evidence.comparisons for name in left)
+    if off < APPROXIMATE:
+        near = (
+            f"off by {off:.0e} of its size at most: nearly right, as finite differences are, or an epsilon, or float32"
+        )
+        yield Finding("chain", "nearly right", tuple(left), f"{evidence.labels(left)}: {near}.")
+    else:
+        text = f"no mistake known here gives these numbers, but {where(evidence, left)}."
+        yield Finding("chain", "unexplained", tuple(left), text)
+
+
+GENERAL = (factors, forms, precision, dropped, ignored, nothing_to_compare, unexplained)

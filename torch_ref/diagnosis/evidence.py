@@ -1,0 +1,71 @@
+"""What a diagnosis is made from: the candidate's numbers on cases that tell mistakes apart."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from torch_ref.candidate.calling import Candidate
+from torch_ref.cases.case import Case
+from torch_ref.comparison import compare
+from torch_ref.precision import Precision
+from torch_ref.reference.base import BaseReference
+from torch_ref.results import Comparison
+from torch_ref.rounding import noise
+
+TRIES = 20
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A candidate compared with a reference on well-conditioned cases of three sizes, all noise measured."""
+
+    candidate: Candidate
+    reference: BaseReference
+    comparisons: list[Comparison]
+
+    @property
+    def first(self) -> Comparison:
+        """The comparison on the smallest case."""
+        return self.comparisons[0]
+
+    @property
+    def wrong(self) -> list[str]:
+        """The names that differ in any case; all must have come."""
+        return [name for name in self.first.lines if not all(of.lines[name].passed for of in self.comparisons)]
+
+    def label(self, name: str) -> str:
+        """How a result or a gradient is called in print."""
+        return self.first.case.label(name)
+
+    def labels(self, names: list[str] | tuple[str, ...]) -> str:
+        """How several are."""
+        return ", ".join(map(self.label, names))
+
+
+def gather(candidate: Candidate, reference: BaseReference, precision: Precision, *, saturated: bool) -> Evidence:
+    """The evidence about a candidate, from ordinary cases or from saturated ones."""
+    comparisons = []
+    for i, sizes in enumerate(reference.cases.telling()):
+        # Of other seeds each: a factor that comes from a parameter's value is no constant.
+        seeds = range(TRIES * i, TRIES * (i + 1))
+        cases = [reference.cases.draw(*sizes, seed=s, precision=precision, saturated=saturated) for s in seeds]
+        if saturated:
+            case = _first_wrong(candidate, reference, cases)
+        else:
+            case = next((case for case in cases if _is_well_conditioned(reference, case)), cases[-1])
+        comparisons.append(compare(candidate, case, reference.evaluate, lazy=False))
+    return Evidence(candidate, reference, comparisons)
+
+
+def _is_well_conditioned(reference: BaseReference, case: Case) -> bool:
+    """Whether rounding is small beside every result and gradient: numbers can be recognized."""
+    plain = reference.evaluate(case)
+    measured = noise(partial(reference.evaluate, case), plain)
+    unit = 1e3 * case.precision.unit_roundoff
+    return all(measured[name] < unit * np.abs(plain[name]).max() for name in plain)
+
+
+def _first_wrong(candidate: Candidate, reference: BaseReference, cases: list[Case]) -> Case:
+    """The first in which the candidate fails: many a saturated case shows nothing."""
+    return next((case for case in cases if not compare(candidate, case, reference.evaluate).passed), cases[0])

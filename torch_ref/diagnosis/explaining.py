@@ -1,0 +1,45 @@
+"""What counts as an explanation: it gives the candidate's own numbers, within what rounding allows, on every case."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+
+from torch_ref.cases.case import Array, Case, Numbers
+from torch_ref.results import Comparison
+from torch_ref.rounding import allowed, noise
+
+Make: TypeAlias = Callable[[Case], Numbers]  # what an explanation would give on a case
+
+NEAR = 1e-3  # relative: what is further off is not worth measuring the noise of
+
+
+def matched(comparisons: list[Comparison], make: Make, names: set[str], *, measure: bool = True) -> set[str]:
+    """Those of the names that come out as the candidate's in every case; or, unless measured, roughly so."""
+    with np.errstate(all="ignore"):  # an explanation fitted to absurd numbers is absurd too, and matches nothing
+        for comparison in comparisons:
+            made = make(comparison.case)
+            distances = {name: distance(comparison.yours.get(name), made[name]) for name in names}
+            names = {name for name in names if distances[name] <= NEAR * largest(made[name])}
+            if not names or not measure:
+                break
+            measured = noise(partial(make, comparison.case), made)
+            bounds = {name: allowed(comparison.case.precision, largest(made[name]), measured[name]) for name in names}
+            names = {name for name in names if distances[name] <= bounds[name]}
+    return names
+
+
+def distance(yours: Array | None, made: Array) -> float:
+    """The largest difference of any element, infinite where there is nothing to compare."""
+    if yours is None or yours.dtype.kind != "f" or yours.size == 0:
+        return np.inf
+    if made.shape != yours.shape and (made.ndim or yours.ndim == 1):  # one sum may have been spread over (h, 1)
+        return np.inf
+    with np.errstate(invalid="ignore"):  # infinity from infinity: NaN is near nothing
+        return float(np.abs(yours.astype(float) - made.astype(float)).max())
+
+
+def largest(array: Array) -> float:
+    """The largest absolute value."""
+    return float(np.abs(array).max())

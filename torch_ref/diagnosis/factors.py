@@ -1,0 +1,132 @@
+"""Which plain number, or which of the sizes, a wrong tensor is autograd's times: -1, 2, batch, batch/4, 1/batch."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import combinations
+from math import log, prod
+from typing import TypeAlias
+
+import numpy as np
+
+from torch_ref.diagnosis.evidence import Evidence
+from torch_ref.results import Comparison, Finding
+
+LOGARITHMS = {log(2): "ln 2", 1 / log(2): "1/ln 2", log(10): "ln 10", 1 / log(10): "1/ln 10"}
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A constant times powers of the sizes of a case: {"batch": 1} for the batch, {"batch": -1} for one over it."""
+
+    constant: float
+    powers: tuple[tuple[str, int], ...]
+
+    def of(self, sizes: dict[str, int]) -> float:
+        """Its value for a case of these sizes."""
+        return self.constant * prod(float(sizes.get(size, 1)) ** power for size, power in self.powers)
+
+    def __str__(self) -> str:
+        magnitude = abs(self.constant)
+        above = [size for size, power in self.powers for _ in range(power)]
+        below = [size for size, power in self.powers for _ in range(-power)]
+        digits = 6 if magnitude == 1 or abs(magnitude - 1) > 1e-5 else 15  # 1.00000000001 is not 1
+        number = LOGARITHMS.get(magnitude, f"{magnitude:.{digits}g}")
+        if 0 < magnitude < 1 and abs(1 / magnitude - round(1 / magnitude)) < 1e-9 / magnitude:
+            number, below = "1", [str(round(1 / magnitude)), *below]
+        numerator = " ".join(([] if number == "1" and above else [number]) + above)
+        denominator = f"({' '.join(below)})" if len(below) > 1 else "".join(below)
+        return f"{'-' if self.constant < 0 else ''}{numerator}{'/' if below else ''}{denominator}"
+
+
+Why: TypeAlias = Callable[[Factor, tuple[str, ...], Evidence], str]
+
+
+def factors(evidence: Evidence, wrong: list[str], why: Why | None = None) -> Iterator[Finding]:
+    """What is autograd's times one factor in every case; equal factors are one finding. `why` says where it is from."""
+    groups: dict[Factor, list[str]] = {}
+    for name in wrong:
+        lines = [comparison.lines[name] for comparison in evidence.comparisons]
+        comparable = not any(line.problem or line.vacuous for line in lines)
+        if comparable and (factor := find_factor(evidence.comparisons, name)):
+            groups.setdefault(factor, []).append(name)
+    for factor, names in groups.items():
+        found = tuple(names)
+        what = evidence.labels(found)
+        if is_every_gradient(found, evidence):
+            what = "the loss and every gradient" if "loss" in names else "every gradient"
+        reason = (why or general_why)(factor, found, evidence)
+        yield Finding("factor", str(factor), found, f"{what}: {factor} × autograd's ({reason}).")
+
+
+def is_every_gradient(names: tuple[str, ...], evidence: Evidence) -> bool:
+    """Whether no gradient is missing among the names."""
+    return set(evidence.first.case.differentiated) <= set(names)
+
+
+def find_factor(comparisons: list[Comparison], name: str) -> Factor | None:
+    """The factor that makes autograd's numbers the candidate's, within rounding and in every case, if there is one.
+
+    Every case must have them in the right shape, and what is allowed measured.
+    """
+    first = comparisons[0]
+    slack = max(comparison.lines[name].allowed / comparison.lines[name].largest for comparison in comparisons)
+    for powers in _powers(list(first.case.sizes)):
+        unit = Factor(1.0, tuple(powers.items()))
+        factor = Factor(_plain(_ratio(first, name) / unit.of(first.case.sizes), slack), unit.powers)
+        if np.isfinite(factor.constant) and all(_reproduces(factor, comparison, name) for comparison in comparisons):
+            return factor
+    return None
+
+
+def _powers(sizes: list[str]) -> Iterator[dict[str, int]]:
+    """No size; each size and one over it; each two together; the square of each."""
+    yield {}
+    for power in 1, -1:
+        yield from ({size: power} for size in sizes)
+    for power in 1, -1:
+        yield from (dict.fromkeys(pair, power) for pair in combinations(sizes, 2))
+    for power in 2, -2:
+        yield from ({size: power} for size in sizes)
+
+
+def _ratio(comparison: Comparison, name: str) -> float:
+    right = comparison.autograd[name]
+    index = np.unravel_index(np.argmax(np.abs(right)), right.shape)
+    return float(comparison.yours[name][index]) / float(right[index])
+
+
+def _plain(ratio: float, slack: float) -> float:
+    """The plain number that a ratio stands for, if one is within what rounding allows; else the ratio."""
+    if not np.isfinite(ratio):
+        return ratio
+    for number in (*LOGARITHMS, float(Fraction(abs(ratio)).limit_denominator(64))):
+        if abs(abs(ratio) - number) <= slack * max(number, 1.0):
+            return float(np.copysign(number, ratio))
+    return ratio
+
+
+def _reproduces(factor: Factor, comparison: Comparison, name: str) -> bool:
+    value = factor.of(comparison.case.sizes)
+    difference = np.abs(comparison.yours[name] - value * comparison.autograd[name].astype(float)).max()
+    return bool(difference <= max(abs(value), 1e-3) * comparison.lines[name].allowed)
+
+
+def general_why(factor: Factor, names: tuple[str, ...], evidence: Evidence) -> str:
+    """Where a factor comes from, and what to do about it, in any network."""
+    batches, magnitude = dict(factor.powers).get("batch", 0), abs(factor.constant)
+    if factor.constant == 0:
+        return "never computed"
+    if not factor.powers and magnitude in LOGARITHMS:
+        return "a logarithm to another base; take the natural one"
+    if not factor.powers:
+        return "the sign is the wrong way round" if factor.constant == -1 else "a stray factor; take it out"
+    if batches > 0:
+        where = f"divided by {1 / magnitude:.6g} where the batch belongs, a batch size that is hard-coded?"
+        why = "not divided by the batch" if magnitude == 1 else where
+    elif batches < 0:
+        twice = is_every_gradient(names, evidence)
+        why = f"averaged over the batch {'twice' if twice else 'though the loss is a mean already; sum it'}"
+    else:
+        why = f"the size of {' and '.join(size for size, _ in factor.powers)} should not come into it"
+    return f"{why}; and the sign is the wrong way round" if factor.constant < 0 else why

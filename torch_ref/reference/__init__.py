@@ -1,0 +1,1 @@
+"""What is right: results and gradients by autograd. Knows nothing of candidates."""

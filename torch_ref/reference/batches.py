@@ -1,0 +1,79 @@
+"""The cases of any module: inputs and targets from its owner's function, parameters redrawn."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from torch_ref.cases.case import Array, Case, log_uniform
+from torch_ref.cases.drawing import WIDE, Cases, Sizes
+from torch_ref.cases.ranges import Range
+from torch_ref.errors import UnusableError, summary
+from torch_ref.precision import FLOAT64, Precision
+from torch_ref.reference.lending import redrawn
+
+SCALES = 0.3, 3.0  # of all parameters of a wide case
+
+
+@dataclass(frozen=True)
+class Batches(Cases):
+    """Cases of a module: draw_batch(rng, batch) gives the inputs and targets, the batch is within the range."""
+
+    module: nn.Module
+    draw_batch: Callable[[np.random.Generator, int], tuple[Any, Any]]
+    batch: Range
+
+    @property
+    def ranges(self) -> Mapping[str, Range]:
+        """Of the batch, the one size that varies."""
+        return {"batch": self.batch}
+
+    def explicit(self) -> list[Sizes]:
+        """Some batches, batch 1 and the largest."""
+        return self.within([(7,), (5,), (4,), (1,), (self.batch[1],)])
+
+    def telling(self) -> list[Sizes]:
+        """Different batches."""
+        return self.within([(3,), (5,), (8,)])
+
+    def draw(self, *sizes: int, seed: int, precision: Precision = FLOAT64, saturated: bool = False) -> Case:
+        """The case of this batch that `seed` stands for: always the same one. None is saturated.
+
+        Raises UnusableError when draw_batch does not give two arrays of finite numbers.
+        """
+        rng = np.random.default_rng(seed)
+        scale = log_uniform(rng, *SCALES) if rng.integers(WIDE) == 0 else 1.0
+        parameters = redrawn(self.module, rng)
+        try:
+            drawn = self.draw_batch(rng, *sizes)
+        except Exception as error:
+            raise UnusableError(f"reference: draw raised {summary(error)}") from error
+        if not isinstance(drawn, tuple) or len(drawn) != 2:
+            raise UnusableError(f"reference: draw returned a {type(drawn).__name__}, expected (inputs, targets)")
+        given = {
+            name: _usable(name, array, precision) for name, array in zip(("inputs", "targets"), drawn, strict=True)
+        }
+        return Case(
+            seed=seed,
+            sizes=dict(zip(self.ranges, sizes, strict=True)),
+            arguments=given | {name: np.array(scale * p, precision.name, order="C") for name, p in parameters.items()},
+            differentiated=tuple(parameters),
+            precision=precision,
+            saturated=saturated,
+        )
+
+
+def _usable(name: str, value: Any, precision: Precision) -> Array:
+    """The array, C-contiguous, in the check's dtype if it is floating-point."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "biu" and array.dtype.char not in "fd":
+        raise UnusableError(
+            f"reference: draw gives {name} of dtype {array.dtype}, expected float32, float64 or integers"
+        )
+    if not np.isfinite(array).all():
+        raise UnusableError(
+            f"reference: draw gives {name} with {array[~np.isfinite(array)][0]}, expected finite values"
+        )
+    return np.array(array, precision.name if array.dtype.kind == "f" else array.dtype, order="C")

@@ -1,0 +1,68 @@
+"""The document that every renderer gets: what was found of all candidates, and the verdict on the whole."""
+
+import platform
+import shlex
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+
+from torch_ref.results import Description, Lockstep, Outcome
+
+# The options of the command that belong to no reference, and what they are if nothing is said.
+DEFAULTS = {"cases": 100, "seed": 0, "dtype": "float64"}
+
+
+@dataclass(frozen=True)
+class Document:
+    """Outcomes of one run, one for each candidate and dtype, against one reference.
+
+    lockstep is the training run of the built-in candidate, and lockstep_title what it trains, where there is one.
+    """
+
+    outcomes: list[Outcome]
+    lockstep: Lockstep | None = None
+    lockstep_title: str = ""
+
+    @property
+    def reference(self) -> Description:
+        """What all were checked against."""
+        return self.outcomes[0].reference
+
+    @property
+    def names(self) -> list[str]:
+        """The candidates, each once."""
+        return list(dict.fromkeys(outcome.name for outcome in self.outcomes))
+
+    @property
+    def title(self) -> str:
+        """What was checked against what."""
+        of = self.names[0] if len(self.names) == 1 else f"{len(self.names)} candidates"
+        return f"{of} against autograd of {self.reference.title}"
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended it."""
+        return any(outcome.interrupted for outcome in self.outcomes)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every candidate passed, and the training run did."""
+        return all(outcome.passed for outcome in self.outcomes) and (self.lockstep is None or self.lockstep.passed)
+
+    @cached_property
+    def versions(self) -> dict[str, str]:
+        """Of everything that a result depends on."""
+        return {
+            "gradgate": version("gradgate"),
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("numpy", "torch", "hypothesis")},
+        }
+
+
+def command_of(outcome: Outcome) -> str:
+    """The command that gives this outcome again."""
+    words = ["gradgate", outcome.name, *outcome.reference.words]
+    for option, default in DEFAULTS.items():
+        if (value := outcome.settings[option]) != default:
+            words += [f"--{option}", str(value)]
+    return shlex.join(words + ["--strict"] * outcome.settings["strict"])

@@ -1,0 +1,85 @@
+"""A document as JSON, for programs: torch_ref/README.md says what is in it. Keys are added, never renamed."""
+
+import json
+import math
+from dataclasses import asdict
+from typing import Any
+
+from torch_ref.report.document import Document, command_of
+from torch_ref.results import Line, Outcome, Summary
+
+
+def as_json(document: Document) -> str:
+    """The whole document. A number that is not finite becomes null."""
+    first, reference, run = document.outcomes[0], document.reference, document.lockstep
+    found = {
+        "reference": {
+            **document.versions,
+            "model": reference.model,
+            "loss": reference.loss,
+            "seconds_per_call": next((outcome.seconds[1] for outcome in document.outcomes if outcome.seconds), None),
+        },
+        "settings": {
+            **{name: value for name, value in first.settings.items() if name != "dtype"},
+            "dtype": sorted({outcome.settings["dtype"] for outcome in document.outcomes}),
+        },
+        "candidates": [_candidate(outcome) for outcome in document.outcomes],
+        "verdict": _verdict(passed=document.passed),
+        "interrupted": document.interrupted,
+        "lockstep": run and {"verdict": _verdict(passed=run.passed), "title": document.lockstep_title, **asdict(run)},
+    }
+    return json.dumps(_finite(found), indent=2, allow_nan=False, ensure_ascii=False)
+
+
+def _verdict(*, passed: bool) -> str:
+    return "pass" if passed else "fail"
+
+
+def _candidate(outcome: Outcome) -> dict[str, Any]:
+    failure = outcome.failure
+    return {
+        "name": outcome.name,
+        "dtype": outcome.settings["dtype"],
+        "verdict": _verdict(passed=outcome.passed),
+        "interrupted": outcome.interrupted,
+        "ordinary": _summary(outcome.ordinary),
+        "saturated": _summary(outcome.saturated),
+        "failure": failure
+        and {
+            "message": str(failure),
+            "case": {"seed": failure.case.seed, **failure.case.sizes, "dtype": str(failure.case.precision)},
+            "reproduce": command_of(outcome),
+        },
+        "diagnosis": [asdict(finding) for finding in outcome.findings],
+        "notes": outcome.notes,
+        "seconds_per_call": outcome.seconds and outcome.seconds[0],
+    }
+
+
+def _summary(summary: Summary) -> dict[str, Any]:
+    return {
+        "cases": summary.cases,
+        "failed": summary.failed,
+        "vacuous": sum(tally.vacuous for tally in summary.tallies.values()),
+        "tensors": {
+            name: {"verdict": _verdict(passed=not tally.failed), "failed": tally.failed, **_worst(tally.worst)}
+            for name, tally in summary.tallies.items()
+        },
+    }
+
+
+def _worst(worst: Line) -> dict[str, Any]:
+    return {
+        "worst_error": worst.error,
+        "allowed": worst.allowed,
+        "worst_relative": worst.relative,
+        "problem": worst.problem,
+    }
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,66 @@
+"""A document as text, for a person at a terminal."""
+
+from collections.abc import Sequence
+
+from torch_ref.report.document import Document, command_of
+from torch_ref.report.picture import picture
+from torch_ref.report.table import table
+from torch_ref.results import Lockstep, Outcome
+
+
+def text(document: Document) -> str:
+    """The versions, the table, why each candidate fails and how to see it again, the training run, the verdict."""
+    versions = ", ".join(f"{name} {number}" for name, number in document.versions.items())
+    parts = [versions, document.title, "", _aligned(table(document))]
+    for outcome in document.outcomes:
+        parts += explanation(outcome)
+        if outcome.failure is not None:
+            parts += ["", f"To see it again: {command_of(outcome)}"]
+        if outcome.interrupted:
+            parts += ["", f"{outcome.name}: interrupted after {outcome.ordinary.cases + outcome.saturated.cases} cases"]
+    if document.lockstep:
+        parts += ["", *lockstep_lines(document.lockstep_title, document.lockstep)]
+    verdict = "PASS" if document.passed else "INTERRUPTED" if document.interrupted else "FAIL"
+    return "\n".join([*parts, "", verdict])
+
+
+def report_text(document: Document) -> str:
+    """The table and why each candidate fails, without what only the command has to say."""
+    lines = [line for outcome in document.outcomes for line in explanation(outcome)]
+    return "\n".join([document.title, "", _aligned(table(document)), *lines])
+
+
+def explanation(outcome: Outcome) -> list[str]:
+    """Why it fails, in lines: the diagnosis, the smallest case, and a picture of each gradient that is wrong."""
+    lines = [line for note in outcome.notes for line in ("", f"{outcome.name} {note}")]
+    if outcome.failure is None:
+        return lines
+    if outcome.findings:
+        findings = (f"- {finding.text}" for finding in outcome.findings)
+        lines += ["", f"What is wrong with {outcome.name}", *_indented(*findings)]
+    lines += ["", "The smallest case that fails", *_indented(str(outcome.failure), *outcome.nearer)]
+    if (breach := outcome.ordinary.breach) and outcome.failure.breach is None:
+        lines += ["", "It breaks the contract too, for example", *_indented(str(breach))]
+    wrong = next((comparison for comparison in outcome.evidence if not comparison.passed), None)
+    if wrong and (pictures := [drawn for name in wrong.lines if (drawn := picture(wrong, name))]):
+        lines += ["", f"Right (.) and wrong (#) elements  {wrong.case}", *_indented(*pictures)]
+    return lines
+
+
+def lockstep_lines(title: str, run: Lockstep) -> list[str]:
+    """How far the training run in NumPy and the one in torch came apart."""
+    return [
+        f"{title}, {run.steps} steps in NumPy and in torch:",
+        f"at most {run.loss:.1e} apart in the loss, {run.parameters:.1e} in a parameter (allowed {run.allowed:.1e})",
+    ]
+
+
+def _indented(*texts: str) -> list[str]:
+    return [f"  {line}" for text in texts for line in text.splitlines()]
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> str:
+    """The cells in columns, two spaces apart."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines)
+    return "\n".join("  ".join(cells).rstrip() for cells in padded)

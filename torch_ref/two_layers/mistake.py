@@ -1,0 +1,40 @@
+"""What a mistake is: the right chain with one stage gone wrong; and the wrong stages that several mistakes share."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from torch_ref.two_layers.stages import Activation, Stage
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """What is wrong, how to put it right, and the stages that are wrong.
+
+    A stage may use `s.p`, a number that only the author of the mistake knows: it is one of `values`, or, where the
+    result is linear in it and `values` is empty, solved for. In the texts `{p}` stands for it, `{f}` for the hidden
+    activation and `{slope}` for its derivative.
+    """
+
+    name: str
+    fix: str
+    stages: dict[str, Stage]
+    values: tuple[float, ...] = (0.0,)
+
+    def texts(self, activation: Activation, p: float) -> tuple[str, str]:
+        """The name and the fix, for a network with this hidden activation."""
+        words = {"p": p, "f": activation.symbol, "slope": activation.formula}
+        return self.name.format(**words), self.fix.format(**words)
+
+
+def sigma_prime(x: Tensor) -> Tensor:
+    """σ′ as a function of the pre-activation."""
+    return torch.sigmoid(x) * (1 - torch.sigmoid(x))
+
+
+def last_row_zero(tensor: Tensor) -> Tensor:
+    """A copy with nothing in its last row."""
+    tensor = tensor.clone()
+    tensor[-1] = 0
+    return tensor

@@ -1,0 +1,137 @@
+"""The reference for `numpy_impl`, and its relatives: Sequential(Linear, activation, Linear, Sigmoid) and a loss."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, replace
+from functools import cached_property, partial
+from typing import Any, Self, get_args
+
+import torch
+from torch import Tensor, nn
+
+from numpy_impl import Parameters
+from torch_ref.cases.case import Array
+from torch_ref.reference.base import Detector
+from torch_ref.reference.evaluation import ModuleReference
+from torch_ref.results import Description
+from torch_ref.two_layers.cases import TwoLayerCases
+from torch_ref.two_layers.detectors import DETECTORS
+from torch_ref.two_layers.options import Activation, Loss, Reduction, Shapes
+from torch_ref.two_layers.stages import ACTIVATIONS, LOSSES, Chain
+
+
+@dataclass(frozen=True, eq=False)
+class TwoLayers(ModuleReference):
+    """The two-layer network with parameters W1, B1, W2, B2 in the shapes of `numpy_impl`, at the widths of each case.
+
+    activation, of the hidden layer: sigmoid, tanh or relu. loss, of the outputs S2 = σ(G2) and the targets t: bce,
+    -t log S2 - (1-t) log(1-S2); mse, (S2 - t)²; or half-mse. reduction: its mean or its sum over batch × out.
+    shapes: the batches and widths to draw. name: how reports call it.
+
+    A candidate is called as candidate(inputs, targets, W1, B1, W2, B2) and returns (loss, (dW1, dB1, dW2, dB2)).
+    Raises ValueError for another word.
+
+    >>> print(TwoLayers(loss="mse", reduction="sum"))
+    Sequential(Linear, Sigmoid, Linear, Sigmoid), mse_loss, sum
+    """
+
+    activation: Activation = "sigmoid"
+    loss: Loss = "bce"
+    reduction: Reduction = "mean"
+    shapes: Shapes = Shapes()  # noqa: RUF009  # immutable
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        for option, choices in (("activation", Activation), ("loss", Loss), ("reduction", Reduction)):
+            if (value := getattr(self, option)) not in get_args(choices):
+                raise ValueError(f"{option}: {value!r}, expected {' or '.join(map(repr, get_args(choices)))}")
+
+    @property
+    def chain(self) -> Chain:
+        """The network stage by stage."""
+        return Chain(self.activation, self.loss, self.reduction)
+
+    @property
+    def options(self) -> dict[str, str]:  # type: ignore[override]  # read-only here
+        """The words that a candidate with parameters of these names is given."""
+        return dict(vars(self.chain))
+
+    @property
+    def detectors(self) -> tuple[Detector, ...]:  # type: ignore[override]  # read-only here
+        """The explanations that are tried."""
+        return DETECTORS
+
+    @cached_property
+    def network(self) -> nn.Sequential:
+        """The module, of any width: a case brings its own."""
+        return twin(Parameters.from_seed(0, 1, 1, 1), self.activation)
+
+    @cached_property
+    def loss_function(self) -> Callable[[Any, Tensor], Tensor]:
+        """The function of torch."""
+        return partial(LOSSES[self.loss].function, reduction=self.reduction)
+
+    @cached_property
+    def cases(self) -> TwoLayerCases:
+        """What draws its cases."""
+        return TwoLayerCases(self.shapes, self.activation)
+
+    @property
+    def description(self) -> Description:
+        """The module with its layers, and the loss."""
+        layers = ", ".join(type(layer).__name__ for layer in self.network)
+        model, loss = f"Sequential({layers})", LOSSES[self.loss].name
+        return Description(self.name or f"{model}, {loss}, {self.reduction}", model, loss, self._words())
+
+    def _words(self) -> tuple[str, ...]:
+        """The words of the command line that ask for it: those that differ from what it does by itself."""
+        words = ["--reference", self.name] if self.name else []
+        if self.name or self.shapes.batch[1] != Shapes.batch[1]:
+            words += ["--max-batch", str(self.shapes.batch[1])]
+        if self.name:  # the rest is said in its file
+            return tuple(words)
+        for option in fields(self):
+            if option.name in self.options and getattr(self, option.name) != option.default:
+                words += [f"--{option.name}", getattr(self, option.name)]
+        for width in ("inputs", "hidden", "outputs"):
+            if (bounds := getattr(self.shapes, width)) != getattr(Shapes, width):
+                words += [f"--{width}", "..".join(map(str, bounds))]
+        return tuple(words)
+
+    def as_parameter(self, array: Array, parameter: nn.Parameter) -> Tensor:
+        """The parameter's new value, on the memory of the case's array: a bias is (n, 1) there, and (n,) in torch."""
+        tensor = torch.from_numpy(array)
+        return tensor.flatten() if parameter.dim() == 1 else tensor
+
+    def with_largest_batch(self, largest: int) -> Self:
+        """The same reference with batches up to this."""
+        batch = min(self.shapes.batch[0], largest), largest
+        return replace(self, shapes=replace(self.shapes, batch=batch))
+
+    def named(self, name: str) -> Self:
+        """The same reference under this name."""
+        return replace(self, name=name)
+
+
+def twin(parameters: Iterable[Array], activation: str = "sigmoid") -> nn.Sequential:
+    """The network of `numpy_impl` in torch, on the memory of the arrays: a step in one is a step in the other.
+
+    Raises ValueError for an array that is read-only.
+
+    >>> parameters = Parameters.from_seed(220132)
+    >>> model = twin(parameters)
+    >>> parameters.B2[0, 0] = 0.25
+    >>> model[2].bias.item()
+    0.25
+    """
+    W1, B1, W2, B2 = parameters
+    return nn.Sequential(_linear(W1, B1), ACTIVATIONS[activation].module(), _linear(W2, B2), nn.Sigmoid())
+
+
+def _linear(W: Array, B: Array) -> nn.Linear:
+    if not (W.flags.writeable and B.flags.writeable):
+        raise ValueError("parameters: a read-only array, expected writeable ones to share memory with; pass copies")
+    width_out, width_in = W.shape
+    layer = nn.Linear(width_in, width_out, device="meta")  # without memory, or random numbers, of its own
+    layer.weight = nn.Parameter(torch.from_numpy(W))  # (out, in)
+    layer.bias = nn.Parameter(torch.from_numpy(B[:, 0]))  # (out,)
+    return layer
