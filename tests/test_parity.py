@@ -49,8 +49,9 @@ def test_matches_autograd(candidate, is_built_in, tensor, kind, dtype, reduction
     def matches(case):
         assert_matches(candidate, case, reduction, [tensor])
 
-    for sizes in cases.explicit():
-        matches = example(cases.draw(*sizes, seed=0, precision=PRECISIONS[dtype], saturated=saturated))(matches)
+    for sizes, data in cases.explicit():
+        options = {"saturated": True} if saturated else {"kind": data}
+        matches = example(cases.draw(*sizes, seed=0, precision=PRECISIONS[dtype], **options))(matches)
     matches()
 
 

@@ -34,8 +34,8 @@ def compare(candidate: Candidate, case: Case, evaluate: Callable[[Case], Numbers
         # A saturated case asks for torch's own formula: what others make of it is reported, not expected to match.
         for noise in replay(partial(evaluate, case), plain, any_formula=not case.saturated):
             for name in doubtful:
-                line = lines[name]
-                lines[name] = replace(line, allowed=allowed(case.precision, line.largest, noise[name]))
+                bound = allowed(case.precision, lines[name].largest, noise[name])
+                lines[name] = replace(lines[name], noise=noise[name], allowed=bound)
             if lazy and all(lines[name].passed for name in doubtful):
                 break
     return Comparison(case, plain, answer.arrays, lines)

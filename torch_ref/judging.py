@@ -1,66 +1,23 @@
-"""Many cases, one outcome: the explicit ones, those that are drawn, and of those that fail the smallest."""
+"""One candidate judged by one reference: all cases, why it fails, and what else there is to know."""
 
 import timeit
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
 from functools import partial
-from random import Random
-from typing import Any
 
-import hypothesis
 import numpy as np
 import torch
-from hypothesis import HealthCheck, Phase, Verbosity
-from hypothesis.errors import Flaky, NoSuchExample
-from hypothesis.strategies import SearchStrategy
 
-from torch_ref.candidate.calling import Candidate, difference
+from torch_ref.candidate.calling import Candidate
 from torch_ref.cases.case import Case
 from torch_ref.comparison import compare
 from torch_ref.diagnosis.diagnosis import explain_failure
 from torch_ref.errors import ContractError
-from torch_ref.precision import FLOAT64, Precision
+from torch_ref.outcome import Outcome
 from torch_ref.reference.base import BaseReference, Evaluate
-from torch_ref.results import Comparison, Outcome, Summary
+from torch_ref.results import Comparison, Finding
 from torch_ref.rounding import noise
-
-# Whatever profile is loaded, and inside a test that Hypothesis runs too: the same cases for the same seed.
-QUIET = hypothesis.settings(
-    max_examples=100,
-    database=None,
-    deadline=None,
-    derandomize=False,
-    print_blob=False,
-    verbosity=Verbosity.quiet,
-    phases=[Phase.generate, Phase.shrink],
-    suppress_health_check=list(HealthCheck),
-)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How many ordinary cases decide, from which seed, in which precision; whether saturated ones do too; and so on."""
-
-    cases: int = 100
-    seed: int = 0
-    precision: Precision = FLOAT64
-    strict: bool = False
-    time: bool = False
-
-    def shown(self, reference: BaseReference) -> dict[str, Any]:
-        """What a report says of them, with the reference's own."""
-        own = {"cases": self.cases, "seed": self.seed, "dtype": self.precision.name}
-        return {**own, **reference.settings, "strict": self.strict}
-
-    def total(self, reference: BaseReference) -> int:
-        """The number of cases: of a reference that saturates, a quarter as many saturated ones besides."""
-        return self.cases + (self.saturated if reference.cases.saturates else 0)
-
-    @property
-    def saturated(self) -> int:
-        """The number of saturated cases."""
-        return max(1, self.cases // 4)
+from torch_ref.trials import Settings, Trials
 
 
 def judge(
@@ -74,12 +31,13 @@ def judge(
         try:
             reference.demand_usable(settings.precision)
             with reference.lent() as evaluate:
-                if _judge_all(candidate, reference, evaluate, settings, outcome, on_case) and outcome.failure:
-                    explain_failure(candidate, reference, outcome, outcome.failure)
-                sizes = reference.cases.explicit()[0]
+                trials = Trials(candidate, reference, evaluate, settings, outcome, on_case)
+                if trials.judge_all() and outcome.failure:
+                    _explain(candidate, reference, evaluate, outcome, outcome.failure)
+                sizes = reference.cases.explicit()[0].sizes
                 first = reference.cases.draw(*sizes, seed=settings.seed, precision=settings.precision)
                 outcome.noise = _noise(evaluate, first)
-                outcome.notes = outcome.ordinary.unproved()
+                outcome.notes += outcome.ordinary.notes
                 if _prints(candidate, first):
                     outcome.notes.append("prints to standard output; it is left out here")
                 if settings.time and not outcome.ordinary.breaches:
@@ -88,77 +46,16 @@ def judge(
             outcome.interrupted = True
 
 
-def _judge_all(
-    candidate: Candidate,
-    reference: BaseReference,
-    evaluate: Evaluate,
-    settings: Settings,
-    outcome: Outcome,
-    on_case: Callable[[int], None],
-) -> bool:
-    """Judge ordinary cases, then saturated ones. Returns whether the candidate's answers are of any use."""
-
-    def judge_case(case: Case) -> Comparison:
-        on_case(outcome.ordinary.cases + outcome.saturated.cases)
-        return compare(candidate, case, evaluate)
-
-    kinds = (outcome.ordinary, settings.cases, False), (outcome.saturated, settings.saturated, True)
-    for summary, count, saturated in kinds if reference.cases.saturates else kinds[:1]:
-        draw = partial(reference.cases.draw, precision=settings.precision, saturated=saturated)
-        explicit = [draw(*some, seed=settings.seed) for some in reference.cases.explicit()]
-        if not _judge_explicit(judge_case, candidate, explicit[:count], summary):
-            return False
-        strategy = reference.cases.strategy(settings.precision, saturated=saturated)
-        _judge_drawn(judge_case, strategy, count - len(explicit), settings.seed, summary)
-        if summary.failed:
-            _shrink(judge_case, strategy, settings.seed, summary)
-    return True
-
-
-def _judge_explicit(
-    judge_case: Callable[[Case], Comparison], candidate: Candidate, cases: list[Case], summary: Summary
-) -> bool:
-    """Judge these cases. Returns whether the candidate gives the same answer twice; its answers are no use if not."""
-    stable = True
-    for case in cases:
-        comparison = judge_case(case)
-        if comparison.breach is None and (breach := _other_answer(candidate, comparison)):
-            comparison, stable = replace(comparison, breach=breach, lines={}), False
-        summary.add(comparison)
-    return stable
-
-
-def _other_answer(candidate: Candidate, comparison: Comparison) -> str | None:
-    """What is different in a second call, or raises."""
-    try:
-        return difference(comparison.yours, candidate(comparison.case), comparison.autograd)
-    except ContractError as error:
-        return str(error)
-
-
-def _judge_drawn(
-    judge_case: Callable[[Case], Comparison], strategy: SearchStrategy[Case], count: int, seed: int, summary: Summary
+def _explain(
+    candidate: Candidate, reference: BaseReference, evaluate: Evaluate, outcome: Outcome, failure: Comparison
 ) -> None:
-    """Judge as many cases as `count` says, drawn by Hypothesis: the same ones for the same seed."""
-    if count > 0:
-
-        @hypothesis.seed(seed)
-        @hypothesis.settings(QUIET, max_examples=count, phases=[Phase.generate])
-        @hypothesis.given(strategy)
-        def judge_each(case: Case) -> None:
-            summary.add(judge_case(case))
-
-        judge_each()
-
-
-def _shrink(
-    judge_case: Callable[[Case], Comparison], strategy: SearchStrategy[Case], seed: int, summary: Summary
-) -> None:
-    """Make `summary.failure` the smallest case that fails."""
-    with suppress(NoSuchExample, Flaky):  # then the smallest failure so far will have to do
-        random = Random(seed)  # noqa: S311  # nothing secret about it
-        smallest = hypothesis.find(strategy, lambda case: not judge_case(case).passed, settings=QUIET, random=random)
-        summary.failure = judge_case(smallest)
+    """Add to the outcome why the failure fails: run again alone, it may pass."""
+    if compare(candidate, failure.case, evaluate).passed:
+        text = "right when the same case is run again: the answer depends on earlier calls; keep nothing between calls"
+        names = tuple(name for name, line in failure.lines.items() if not line.passed)
+        outcome.findings = [Finding("condition", "remembers earlier calls", names, f"{text}.")]
+    else:
+        explain_failure(candidate, reference, outcome, failure)
 
 
 def _noise(evaluate: Evaluate, case: Case) -> dict[str, float]:

@@ -64,7 +64,8 @@ def test_gradgate_agrees_and_exits_0(gradgate):
     assert gradgate.stdout.endswith("\nPASS\n")
     assert gradgate.stdout.count("100 ordinary") == 2 * 5
     assert gradgate.stdout.count("25 saturated") == 2 * 5
-    assert gradgate.stdout.count("  match") == 2 * 2 * 5
+    assert gradgate.stdout.count("  match") == 2 * (2 * 5 + 1)
+    assert gradgate.stdout.count("1 beyond the ranges  (all)") == 2
 
 
 def wrong(*arrays, reduction="mean"):
@@ -213,14 +214,16 @@ def test_json_is_the_documented_interface(mine, capsys):
     for candidate in bad, good:
         assert set(candidate) == {
             "name", "dtype", "verdict", "interrupted", "ordinary", "saturated", "failure", "diagnosis", "notes",
-            "seconds_per_call",
+            "seconds_per_call", "asides",
         }  # fmt: skip
         for kind, cases in ("ordinary", 20), ("saturated", 5):
             assert set(candidate[kind]) == {"cases", "failed", "vacuous", "tensors"}
             assert candidate[kind]["cases"] == cases
             assert list(candidate[kind]["tensors"]) == ["loss", "W1", "B1", "W2", "B2"]
             for tensor in candidate[kind]["tensors"].values():
-                assert set(tensor) == {"verdict", "failed", "worst_error", "allowed", "worst_relative", "problem"}
+                assert set(tensor) == {
+                    "verdict", "failed", "worst_error", "allowed", "worst_relative", "problem", "status"
+                }  # fmt: skip
     assert (bad["verdict"], good["verdict"]) == ("fail", "pass")
     assert bad["ordinary"]["tensors"]["B1"]["verdict"] == "fail"
     assert bad["saturated"]["tensors"]["loss"]["worst_error"] is None  # it is infinite or NaN there

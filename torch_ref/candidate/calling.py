@@ -64,7 +64,7 @@ class InProcess:
         Raises ContractError when it raises, exits, writes to its arguments or returns anything but a pair of the
         results and one gradient per differentiated argument.
         """
-        copies = {name: array.copy() for name, array in case.arguments.items()}
+        copies = dict(zip(case.arguments, case.copies(), strict=True))
         printed = io.StringIO()
         try:
             # exp(-G1) may overflow; what follows from that is seen later
@@ -133,16 +133,10 @@ def as_array(value: Any, precision: Precision) -> Array:
     return array.astype(precision.name) if bare else array
 
 
-def difference(first: Numbers, again: Answer, right: Numbers) -> str | None:
-    """What is another answer in a second call, if anything is; `right` has the reference's."""
-    for name, array in again.arrays.items():
-        once = first.get(name)
-        if once is None or array.dtype.kind != "f" or once.tobytes() == array.tobytes():
-            continue
-        grown = once.shape == array.shape == right[name].shape and np.allclose(array - once, right[name])
-        why = ": it adds to the sums of the first; start them at zero in each call" if grown else ""
-        return f"gave another answer for {name} in a second call with the same arguments{why}"
-    return None
+def differing(first: Numbers, again: Numbers) -> list[str]:
+    """The names of what came both times, as floating-point numbers, and is not the same."""
+    both = {name: (first[name], array) for name, array in again.items() if name in first and array.dtype.kind == "f"}
+    return [name for name, (once, twice) in both.items() if not np.array_equal(once, twice, equal_nan=True)]
 
 
 def _is_sequence(value: Any) -> bool:

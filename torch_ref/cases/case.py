@@ -12,12 +12,17 @@ Array: TypeAlias = npt.NDArray[Any]
 Numbers: TypeAlias = dict[str, Array]  # by name: the results, then the gradient of each differentiated argument
 
 
+NORMAL = "normal"  # the kind of data that is drawn if nothing is said
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     """Everything a candidate is given, and where it came from.
 
     arguments go by name, in the order a candidate takes them. All are C-contiguous; the floating-point ones have the
-    dtype of `precision`. A gradient is called `gradient` and the name of its argument, as in dL/dW1.
+    dtype of `precision`. kind is what the data is like, one of `Cases.kinds`. A candidate gets copies in this memory
+    order: C, Fortran, or strided (views with gaps). A gradient is called `gradient` and the name of its argument, as
+    in dL/dW1.
     """
 
     seed: int
@@ -26,6 +31,8 @@ class Case:
     differentiated: tuple[str, ...]
     precision: Precision
     saturated: bool = False
+    kind: str = NORMAL
+    order: str = "C"
     gradient: str = "dL/d"
 
     @property
@@ -37,6 +44,10 @@ class Case:
     def given(self) -> tuple[str, ...]:
         """The names of the arguments that are not differentiated."""
         return tuple(name for name in self.arguments if name not in self.differentiated)
+
+    def copies(self) -> list[Array]:
+        """Copies of the arguments, in the memory order of the case."""
+        return [_laid_out(array, self.order) for array in self.arguments.values()]
 
     def label(self, name: str) -> str:
         """How a result or a gradient is called in print: loss, dL/dW1."""
@@ -57,7 +68,25 @@ class Case:
 
     def __str__(self) -> str:
         sizes = " ".join(f"{name}={size}" for name, size in self.sizes.items())
-        return f"[seed={self.seed} {sizes} {self.precision}{' saturated' if self.saturated else ''}]"
+        words = [
+            f"seed={self.seed} {sizes} {self.precision}",
+            *(["saturated"] if self.saturated else []),
+            *([self.kind] if self.kind != NORMAL else []),
+            *([f"{self.order} order"] if self.order != "C" else []),
+        ]
+        return f"[{' '.join(words)}]"
+
+
+def _laid_out(array: Array, order: str) -> Array:
+    """A copy with the same elements in another place of memory."""
+    if order == "Fortran":
+        return array.copy(order="F")
+    if order == "strided" and array.ndim:
+        gaps = np.zeros([2 * size for size in array.shape], array.dtype)
+        view = gaps[tuple(slice(None, None, 2) for _ in array.shape)]
+        view[...] = array
+        return view
+    return array.copy()
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:

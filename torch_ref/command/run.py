@@ -17,14 +17,16 @@ from torch_ref.candidate.calling import InProcess
 from torch_ref.command.options import shapes_of
 from torch_ref.command.progress import Progress
 from torch_ref.errors import UnusableError, summary
-from torch_ref.judging import Settings, judge
+from torch_ref.judging import judge
+from torch_ref.outcome import Outcome
 from torch_ref.precision import PRECISIONS
 from torch_ref.reference.base import BaseReference
 from torch_ref.report.document import Document
 from torch_ref.report.json_document import as_json
 from torch_ref.report.markdown import markdown
 from torch_ref.report.text import text
-from torch_ref.results import Lockstep, Outcome
+from torch_ref.results import Lockstep
+from torch_ref.trials import Settings
 from torch_ref.two_layers.lockstep import lockstep
 from torch_ref.two_layers.reference import TwoLayers
 

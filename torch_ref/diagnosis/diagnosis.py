@@ -5,24 +5,26 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from torch_ref.candidate.calling import Candidate
+from torch_ref.diagnosis.clipping import clipped
 from torch_ref.diagnosis.data import dropped, ignored
 from torch_ref.diagnosis.evidence import Evidence, gather
 from torch_ref.diagnosis.factors import factors
 from torch_ref.diagnosis.forms import forms, precision
 from torch_ref.diagnosis.sizes import only_for
+from torch_ref.outcome import Outcome
 from torch_ref.reference.base import BaseReference
-from torch_ref.results import Comparison, Finding, Outcome
+from torch_ref.results import Comparison, Finding
 
 APPROXIMATE = 1e-4  # relative: what is nearer than this is no mistake in the chain
 
 
 def explain_failure(candidate: Candidate, reference: BaseReference, outcome: Outcome, failure: Comparison) -> None:
     """Add to the outcome what differs and why: from the numbers on a few telling cases, or the sizes that fail."""
-    saturated = failure.case.saturated
-    evidence = gather(candidate, reference, failure.case.precision, saturated=saturated)
+    evidence = gather(candidate, reference, failure.case)
     outcome.evidence = evidence.comparisons
-    judged = outcome.saturated if saturated else outcome.ordinary
-    conditions = only_for([*judged.outcomes, (failure.case.sizes, False)], tuple(failure.autograd))
+    judged = [outcome.saturated] if failure.case.saturated else [outcome.ordinary, *outcome.asides.values()]
+    sizes = [of for summary in judged for of in summary.outcomes]
+    conditions = only_for([*sizes, (failure.case.sizes, False)], tuple(failure.autograd))
     if any(comparison.breach for comparison in evidence.comparisons) or not evidence.wrong:
         outcome.findings = conditions
     else:
@@ -83,4 +85,4 @@ def unexplained(
         yield Finding("chain", "unexplained", tuple(left), text)
 
 
-GENERAL = (factors, forms, precision, dropped, ignored, nothing_to_compare, unexplained)
+GENERAL = (factors, clipped, forms, precision, dropped, ignored, nothing_to_compare, unexplained)

@@ -6,9 +6,8 @@ from functools import partial
 import numpy as np
 
 from torch_ref.candidate.calling import Candidate
-from torch_ref.cases.case import Case
+from torch_ref.cases.case import NORMAL, Case
 from torch_ref.comparison import compare
-from torch_ref.precision import Precision
 from torch_ref.reference.base import BaseReference
 from torch_ref.results import Comparison
 from torch_ref.rounding import noise
@@ -43,14 +42,26 @@ class Evidence:
         return ", ".join(map(self.label, names))
 
 
-def gather(candidate: Candidate, reference: BaseReference, precision: Precision, *, saturated: bool) -> Evidence:
-    """The evidence about a candidate, from ordinary cases or from saturated ones."""
+def gather(candidate: Candidate, reference: BaseReference, failed: Case) -> Evidence:
+    """The evidence about a candidate, from cases like the one that failed: as saturated, of its kind of data."""
     comparisons = []
-    for i, sizes in enumerate(reference.cases.telling()):
+    draw = partial(
+        reference.cases.draw,
+        precision=failed.precision,
+        saturated=failed.saturated,
+        kind=failed.kind,
+        order=failed.order,
+    )
+    ranges = reference.cases.ranges.items()
+    for i, telling in enumerate(reference.cases.telling()):
+        # What failed beyond the ranges is looked at there.
+        sizes = [
+            failed.sizes[name] + i if failed.sizes[name] > high else size
+            for (name, (_, high)), size in zip(ranges, telling, strict=True)
+        ]
         # Of other seeds each: a factor that comes from a parameter's value is no constant.
-        seeds = range(TRIES * i, TRIES * (i + 1))
-        cases = [reference.cases.draw(*sizes, seed=s, precision=precision, saturated=saturated) for s in seeds]
-        if saturated:
+        cases = [draw(*sizes, seed=seed) for seed in range(TRIES * i, TRIES * (i + 1))]
+        if failed.saturated or failed.kind != NORMAL:
             case = _first_wrong(candidate, reference, cases)
         else:
             case = next((case for case in cases if _is_well_conditioned(reference, case)), cases[-1])
@@ -67,5 +78,5 @@ def _is_well_conditioned(reference: BaseReference, case: Case) -> bool:
 
 
 def _first_wrong(candidate: Candidate, reference: BaseReference, cases: list[Case]) -> Case:
-    """The first in which the candidate fails: many a saturated case shows nothing."""
+    """The first in which the candidate fails: many saturated or unusual cases show nothing."""
     return next((case for case in cases if not compare(candidate, case, reference.evaluate).passed), cases[0])

@@ -59,6 +59,16 @@ def factors(evidence: Evidence, wrong: list[str], why: Why | None = None) -> Ite
         yield Finding("factor", str(factor), found, f"{what}: {factor} × autograd's ({reason}).")
 
 
+def common_factor(comparisons: list[Comparison]) -> Factor | None:
+    """The one factor by which all results and gradients differ in these cases, if there is one."""
+    found = set()
+    for name, line in comparisons[0].lines.items():
+        if line.problem or not line.largest:
+            return None
+        found.add(find_factor(comparisons, name))
+    return found.pop() if len(found) == 1 else None
+
+
 def is_every_gradient(names: tuple[str, ...], evidence: Evidence) -> bool:
     """Whether no gradient is missing among the names."""
     return set(evidence.first.case.differentiated) <= set(names)

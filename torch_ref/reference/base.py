@@ -70,7 +70,7 @@ class BaseReference(ABC):
 
     def demand_usable(self, precision: Precision) -> None:
         """Raise UnusableError for a reference that can't serve, with what is wrong and what would be right."""
-        case, again = (self.cases.draw(*self.cases.explicit()[0], seed=0, precision=precision) for _ in range(2))
+        case, again = (self.cases.draw(*self.cases.explicit()[0].sizes, seed=0, precision=precision) for _ in range(2))
         if any(case.arguments[name].tobytes() != again.arguments[name].tobytes() for name in case.given):
             raise UnusableError("reference: draw gives another batch each time, expected one from the rng it is given")
         self._demand_repeatable(case)

@@ -2,43 +2,64 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import nn
 
-from torch_ref.cases.case import Array, Case, log_uniform
-from torch_ref.cases.drawing import WIDE, Cases, Sizes
+from torch_ref.cases.case import NORMAL, Array, Case, log_uniform
+from torch_ref.cases.drawing import WIDE, Aside, Cases, Explicit, Sizes
 from torch_ref.cases.ranges import Range
 from torch_ref.errors import UnusableError, summary
 from torch_ref.precision import FLOAT64, Precision
 from torch_ref.reference.lending import redrawn
 
 SCALES = 0.3, 3.0  # of all parameters of a wide case
+REPEATED = "repeated rows"
+BATCH = 1, 16  # if nothing is said
+BEYOND = 129  # past the edge of a block of 32, 64 or 128
 
 
 @dataclass(frozen=True)
 class Batches(Cases):
-    """Cases of a module: draw_batch(rng, batch) gives the inputs and targets, the batch is within the range."""
+    """Cases of a module: draw_batch(rng, batch) gives the inputs and targets, the batch is within the range.
+
+    Kinds of data: normal; or every other sample a repetition of the one before.
+    """
 
     module: nn.Module
     draw_batch: Callable[[np.random.Generator, int], tuple[Any, Any]]
     batch: Range
+
+    kinds: ClassVar[tuple[str, ...]] = (NORMAL, REPEATED)
 
     @property
     def ranges(self) -> Mapping[str, Range]:
         """Of the batch, the one size that varies."""
         return {"batch": self.batch}
 
-    def explicit(self) -> list[Sizes]:
-        """Some batches, batch 1 and the largest."""
-        return self.within([(7,), (5,), (4,), (1,), (self.batch[1],)])
+    def explicit(self) -> list[Explicit]:
+        """Some batches, one of them with repeated rows, batch 1 and the largest."""
+        sizes = self.within([(7,), (5,), (4,), (1,), (self.batch[1],)])
+        return list(map(Explicit, sizes, (NORMAL, NORMAL, REPEATED, NORMAL, NORMAL)))
+
+    def asides(self) -> list[Aside]:
+        """A batch beyond the range, if that was left as it is."""
+        return [Aside("beyond the range", [Explicit((BEYOND,))])] if self.batch == BATCH else []
 
     def telling(self) -> list[Sizes]:
         """Different batches."""
         return self.within([(3,), (5,), (8,)])
 
-    def draw(self, *sizes: int, seed: int, precision: Precision = FLOAT64, saturated: bool = False) -> Case:
+    def draw(
+        self,
+        *sizes: int,
+        seed: int,
+        precision: Precision = FLOAT64,
+        saturated: bool = False,
+        kind: str = NORMAL,
+        order: str = "C",
+    ) -> Case:
         """The case of this batch that `seed` stands for: always the same one. None is saturated.
 
         Raises UnusableError when draw_batch does not give two arrays of finite numbers.
@@ -46,15 +67,10 @@ class Batches(Cases):
         rng = np.random.default_rng(seed)
         scale = log_uniform(rng, *SCALES) if rng.integers(WIDE) == 0 else 1.0
         parameters = redrawn(self.module, rng)
-        try:
-            drawn = self.draw_batch(rng, *sizes)
-        except Exception as error:
-            raise UnusableError(f"reference: draw raised {summary(error)}") from error
-        if not isinstance(drawn, tuple) or len(drawn) != 2:
-            raise UnusableError(f"reference: draw returned a {type(drawn).__name__}, expected (inputs, targets)")
-        given = {
-            name: _usable(name, array, precision) for name, array in zip(("inputs", "targets"), drawn, strict=True)
-        }
+        given = self._given(rng, sizes[0], precision)
+        if kind == REPEATED and all(array.shape[:1] == sizes for array in given.values()):
+            rows = np.arange(sizes[0]) // 2 * 2
+            given = {name: array[rows] for name, array in given.items()}
         return Case(
             seed=seed,
             sizes=dict(zip(self.ranges, sizes, strict=True)),
@@ -62,7 +78,19 @@ class Batches(Cases):
             differentiated=tuple(parameters),
             precision=precision,
             saturated=saturated,
+            kind=kind,
+            order=order,
         )
+
+    def _given(self, rng: np.random.Generator, batch: int, precision: Precision) -> dict[str, Array]:
+        try:
+            drawn = self.draw_batch(rng, batch)
+        except Exception as error:
+            raise UnusableError(f"reference: draw raised {summary(error)}") from error
+        if not isinstance(drawn, tuple) or len(drawn) != 2:
+            raise UnusableError(f"reference: draw returned a {type(drawn).__name__}, expected (inputs, targets)")
+        names = "inputs", "targets"
+        return {name: _usable(name, array, precision) for name, array in zip(names, drawn, strict=True)}
 
 
 def _usable(name: str, value: Any, precision: Precision) -> Array:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from torch_ref.cases.case import Array
 from torch_ref.cases.ranges import Range, demand_range
-from torch_ref.reference.batches import Batches
+from torch_ref.reference.batches import BATCH, Batches
 from torch_ref.reference.evaluation import ModuleReference
 from torch_ref.results import Description
 
@@ -43,7 +43,7 @@ class Reference(ModuleReference):
     model: nn.Module
     loss: Callable[[Any, Tensor], Tensor]
     draw: Callable[[np.random.Generator, int], tuple[Array, Array]]
-    batch: Range = (1, 16)
+    batch: Range = BATCH
     name: str = ""
 
     def __post_init__(self) -> None:

@@ -1,8 +1,8 @@
 """What was found, put into words: one document, and its renderings as text, Markdown and JSON."""
 
+from torch_ref.outcome import Outcome
 from torch_ref.report.document import Document
 from torch_ref.report.text import report_text
-from torch_ref.results import Outcome
 
 
 class Report(Outcome):

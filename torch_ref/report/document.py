@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 
-from torch_ref.results import Description, Lockstep, Outcome
+from torch_ref.outcome import Outcome
+from torch_ref.results import Description, Lockstep
 
 # The options of the command that belong to no reference, and what they are if nothing is said.
 DEFAULTS = {"cases": 100, "seed": 0, "dtype": "float64"}

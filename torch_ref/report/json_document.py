@@ -5,8 +5,9 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from torch_ref.outcome import Outcome, Status, Summary
 from torch_ref.report.document import Document, command_of
-from torch_ref.results import Line, Outcome, Summary
+from torch_ref.results import Line
 
 
 def as_json(document: Document) -> str:
@@ -53,6 +54,7 @@ def _candidate(outcome: Outcome) -> dict[str, Any]:
         "diagnosis": [asdict(finding) for finding in outcome.findings],
         "notes": outcome.notes,
         "seconds_per_call": outcome.seconds and outcome.seconds[0],
+        "asides": {title: _summary(summary) for title, summary in outcome.asides.items()},
     }
 
 
@@ -62,7 +64,12 @@ def _summary(summary: Summary) -> dict[str, Any]:
         "failed": summary.failed,
         "vacuous": sum(tally.vacuous for tally in summary.tallies.values()),
         "tensors": {
-            name: {"verdict": _verdict(passed=not tally.failed), "failed": tally.failed, **_worst(tally.worst)}
+            name: {
+                "verdict": _verdict(passed=summary.status(name) not in (Status.DIFFER, Status.UNTESTED)),
+                "failed": tally.failed,
+                **_worst(tally.worst),
+                "status": summary.status(name),
+            }
             for name, tally in summary.tallies.items()
         },
     }

@@ -1,7 +1,8 @@
 """The table of a document, cell by cell: one candidate with all its numbers, or several side by side."""
 
+from torch_ref.outcome import Outcome, Status, Summary, Tally
 from torch_ref.report.document import Document
-from torch_ref.results import Line, Outcome, Summary
+from torch_ref.results import Line
 
 HEADER = ("dtype", "cases", "tensor", "worst error", "in u max|g|", "allowed", "vacuous", "verdict")
 
@@ -19,17 +20,34 @@ def table(document: Document) -> list[list[str]]:
 
 
 def _rows(outcome: Outcome) -> list[list[str]]:
-    found = []
+    found: list[list[str]] = []
     for kind, summary in (("ordinary", outcome.ordinary), ("saturated", outcome.saturated)):
         first = [outcome.settings["dtype"], f"{summary.cases} {kind}"]
         uncounted = "" if kind == "ordinary" or outcome.settings["strict"] else " (does not count)"
         if summary.breaches:
             broken = f"{summary.breaches} of {summary.cases} break the contract{uncounted}"
             found.append([*first, "(all)", "", "", "", "", broken])
-        for tally in summary.tallies.values():
-            verdict = f"{tally.failed} of {summary.cases} differ{uncounted}" if tally.failed else "match"
-            found.append([*first, tally.worst.label, *_size(tally.worst), str(tally.vacuous), verdict])
+        for name, tally in summary.tallies.items():
+            found.append([*first, *_line(tally, f"{_verdict(summary, name)}{uncounted if tally.failed else ''}")])
+    for title, summary in outcome.asides.items():
+        first = [outcome.settings["dtype"], f"{summary.cases} {title}"]
+        if summary.breaches:
+            found.append([*first, "(all)", "", "", "", "", f"{summary.breaches} of {summary.cases} break the contract"])
+        wrong = {name: tally for name, tally in summary.tallies.items() if tally.failed}
+        found += [[*first, *_line(tally, _verdict(summary, name))] for name, tally in wrong.items()]
+        if not summary.failed:
+            found.append([*first, "(all)", "", "", "", "", Status.MATCH])
     return found
+
+
+def _line(tally: Tally, verdict: str) -> list[str]:
+    return [tally.worst.label, *_size(tally.worst), str(tally.vacuous), verdict]
+
+
+def _verdict(summary: Summary, name: str) -> str:
+    """The status of a line, with how many cases differ."""
+    status = summary.status(name)
+    return f"{summary.tallies[name].failed} of {summary.cases} differ" if status is Status.DIFFER else status.value
 
 
 def _size(worst: Line) -> tuple[str, str, str]:
@@ -74,7 +92,7 @@ def _beside(summary: Summary, name: str) -> str:
         return ""
     worst = tally.worst
     size = _what_came(worst.problem) if worst.problem else f"{_in_units(worst)} u max|g|"
-    return f"{tally.failed} of {summary.cases} differ, {size}" if tally.failed else f"match, {size}"
+    return f"{_verdict(summary, name)}, {size}"
 
 
 def _microseconds(seconds: float) -> str:

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from torch_ref.outcome import Outcome
 from torch_ref.report.document import Document, command_of
 from torch_ref.report.picture import picture
 from torch_ref.report.table import table
-from torch_ref.results import Lockstep, Outcome
+from torch_ref.results import Lockstep
 
 
 def text(document: Document) -> str:

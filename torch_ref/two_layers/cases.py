@@ -1,4 +1,4 @@
-"""The cases of the two-layer network, ordinary and saturated."""
+"""The cases of the two-layer network: ordinary ones of several kinds of data, and saturated ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from numpy_impl import Parameters
-from torch_ref.cases.case import Case, log_uniform
-from torch_ref.cases.drawing import WIDE, Cases, Sizes
+from torch_ref.cases.case import NORMAL, Array, Case, log_uniform
+from torch_ref.cases.drawing import WIDE, Aside, Cases, Explicit, Sizes
 from torch_ref.cases.ranges import Range
 from torch_ref.precision import FLOAT64, Precision
 from torch_ref.two_layers.options import Activation, Shapes
@@ -23,11 +23,17 @@ ORDINARY = 12.0
 SATURATED = {"float32": 17.0, "float64": 28.0}
 SCALES = 0.1, 40.0  # of the weights of a wide case; in the others they are standard normal
 LARGEST = 30.0  # the largest |G2| of a saturated case, in units of SATURATED
+BINARY, LARGE_INPUTS, LARGE_WEIGHTS = "binary", "large inputs", "large weights"
+INPUTS = 1e2, 1e4  # the size of large inputs: ∂L/∂W1 then exceeds what gradients are clipped at
+WEIGHTS = 1e3  # the largest of large weights: likewise for ∂L/∂B1
+BEYOND = 257, 17, 33  # batch, in, hidden: past the edge of any block of 32, 64 or 128
 
 
 @dataclass(frozen=True)
 class TwoLayerCases(Cases):
     """Cases of a network with this hidden activation; any positive seed, sizes (batch, in, hidden, out).
+
+    Kinds of data: normal; binary, the rows of a truth table again and again, as XOR's; large inputs; large weights W2.
 
     >>> TwoLayerCases().draw(5, 2, 4, 3, seed=0).arguments["W2"].shape
     (3, 4)
@@ -37,6 +43,7 @@ class TwoLayerCases(Cases):
     activation: Activation = "sigmoid"
 
     saturates: ClassVar[bool] = True
+    kinds: ClassVar[tuple[str, ...]] = (NORMAL, BINARY, LARGE_INPUTS, LARGE_WEIGHTS)
 
     @property
     def ranges(self) -> Mapping[str, Range]:
@@ -48,15 +55,40 @@ class TwoLayerCases(Cases):
         """The ranges by the names that `Shapes` has for them."""
         return vars(self.shapes)
 
-    def explicit(self) -> list[Sizes]:
-        """All different and larger than 1, twice; the XOR batch; batch 1; the largest batch."""
-        return self.within([(7, 3, 5, 2), (5, 4, 2, 3), (4, 2, 2, 1), (1, 3, 4, 2), (self.shapes.batch[1], 3, 5, 2)])
+    def explicit(self) -> list[Explicit]:
+        """All different and larger than 1, twice; XOR's batch, twice over; batch 1; the largest; each kind of data."""
+        corner = tuple(high for _, high in self.ranges.values())
+        different = self.within([(7, 3, 5, 2), (5, 4, 2, 3), (8, 2, 2, 1), (1, 3, 4, 2), (5, 4, 3, 2)])
+        kinds = NORMAL, NORMAL, BINARY, NORMAL, LARGE_INPUTS
+        more = [Explicit(different[1], LARGE_WEIGHTS), Explicit(corner)]
+        return [*map(Explicit, different, kinds), *more]
+
+    def asides(self) -> list[Aside]:
+        """A case far beyond the ranges that were left as they are; and two and three outputs, if 1 was."""
+        left = {name: getattr(self.shapes, name) == getattr(Shapes, name) for name in ("batch", "inputs", "hidden")}
+        highs = [high for _, high in self.ranges.values()]
+        found = []
+        if any(left.values()):
+            sizes = [far if own else high for far, own, high in zip(BEYOND, left.values(), highs, strict=False)]
+            found.append(Aside("beyond the ranges", [Explicit((*sizes, highs[3]))]))
+        if self.shapes.outputs == Shapes.outputs:
+            sizes_2_3 = [(*sizes[:3], outputs) for outputs, sizes in zip((2, 3, 2), self.telling(), strict=True)]
+            found.append(Aside("more outputs", list(map(Explicit, sizes_2_3)), only_if_results_match=True))
+        return found
 
     def telling(self) -> list[Sizes]:
         """Different batches, hidden > 1, in ≠ hidden."""
         return self.within([(3, 3, 4, 2), (5, 2, 3, 3), (8, 4, 5, 2)])
 
-    def draw(self, *sizes: int, seed: int, precision: Precision = FLOAT64, saturated: bool = False) -> Case:
+    def draw(
+        self,
+        *sizes: int,
+        seed: int,
+        precision: Precision = FLOAT64,
+        saturated: bool = False,
+        kind: str = NORMAL,
+        order: str = "C",
+    ) -> Case:
         """The case of these sizes that `seed` stands for: always the same one.
 
         Ordinary: |G1| <= 40 and |G2| <= 12 for every sample, by scaling weights down. Saturated: at least one |G2|
@@ -68,37 +100,55 @@ class TwoLayerCases(Cases):
         rng = np.random.default_rng(seed)
         wide = rng.integers(WIDE) == 0
         first, second = (log_uniform(rng, *SCALES) if wide else 1.0 for _ in range(2))
-        if saturated:
-            first = max(first, SCALES[1] / 4)
         W1, B1, W2, B2 = Parameters.from_generator(rng, inputs, hidden, outputs)
         x = rng.standard_normal((batch, inputs)).astype(dtype)
         t = rng.random((batch, outputs)) if rng.random() < 0.5 else rng.integers(0, 2, (batch, outputs))
-        if not saturated:
-            first = min(first, 0.99 * HIDDEN / np.abs(W1 @ x.T + B1).max())
+        if kind == BINARY:
+            x, t = _truth_table(rng, x, t)
+        elif kind == LARGE_INPUTS:
+            x = (log_uniform(rng, *INPUTS) * x).astype(dtype)
+        if saturated:
+            first = max(first, SCALES[1] / 4)
+        else:
+            limit = {LARGE_INPUTS: 4.0, LARGE_WEIGHTS: log_uniform(rng, 0.02, 1.0)}.get(kind, HIDDEN)
+            first = min(first, 0.99 * limit / np.abs(W1 @ x.T + B1).max())
         W1, B1 = (first * W1).astype(dtype), (first * B1).astype(dtype)
-        W2, B2 = second * W2, second * B2
-
         G1 = W1.astype(float) @ x.T.astype(float) + B1.astype(float)  # (hidden, batch)
         S1 = ACTIVATIONS[self.activation].f(torch.from_numpy(G1)).numpy()  # (hidden, batch)
-        largest = np.abs(W2 @ S1 + B2).max()
-        if saturated:
-            limit = SATURATED[dtype]
-            wanted = log_uniform(rng, 1.05 * limit, LARGEST * limit)
+        if kind == LARGE_WEIGHTS:
+            W2, B2 = _large(W2, S1)
         else:
-            wanted = min(largest, 0.99 * ORDINARY)
-        W2, B2 = W2 * wanted / largest, B2 * wanted / largest
+            largest = np.abs(W2 @ S1 + B2).max()
+            beyond = SATURATED[dtype] * log_uniform(rng, 1.05, LARGEST) if saturated else 0.99 * ORDINARY
+            wanted = beyond if saturated else min(second * largest, beyond)
+            W2, B2 = W2 * wanted / largest, B2 * wanted / largest
+        arrays = x, t, W1, B1, W2, B2
         return Case(
             seed=seed,
             sizes=dict(zip(self.ranges, sizes, strict=True)),
             arguments={
-                "inputs": x,
-                "targets": t.astype(dtype),
-                "W1": W1,
-                "B1": B1,
-                "W2": W2.astype(dtype),
-                "B2": B2.astype(dtype),
+                name: np.ascontiguousarray(array, dtype)
+                for name, array in zip(("inputs", "targets", *Parameters._fields), arrays, strict=True)
             },
             differentiated=Parameters._fields,
             precision=precision,
             saturated=saturated,
+            kind=kind,
+            order=order,
         )
+
+
+def _truth_table(rng: np.random.Generator, x: Array, t: Array) -> tuple[Array, Array]:
+    """Inputs of exactly 0 and 1 that come again, each with its target: (0, 0), (1, 0), (0, 1), (1, 1), (0, 0), ..."""
+    numbers = np.arange(len(x)) % 2 ** min(x.shape[1], 3)
+    rows = (numbers[:, None] >> np.arange(x.shape[1])) & 1  # (batch, in)
+    xor = rows.sum(axis=1, keepdims=True) % 2  # (batch, 1)
+    return rows.astype(x.dtype), np.broadcast_to(xor, t.shape) if rng.random() < 0.5 else t[numbers % len(t)]
+
+
+def _large(W2: Array, S1: Array) -> tuple[Array, Array]:
+    """W2 as large as it may be while |G2| <= 12, by a B2 that takes its mean away. S1 is (hidden, batch)."""
+    center = S1.mean(axis=1, keepdims=True)  # (hidden, 1)
+    spread = np.abs(W2 @ (S1 - center)).max()
+    W2 = W2 * min(WEIGHTS / np.abs(W2).max(), 0.99 * ORDINARY / spread if spread else np.inf)
+    return W2, -W2 @ center

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from torch_ref.diagnosis.clipping import clipped
 from torch_ref.diagnosis.data import dropped, ignored
 from torch_ref.diagnosis.diagnosis import nothing_to_compare, unexplained
 from torch_ref.diagnosis.evidence import Evidence
@@ -153,6 +154,7 @@ def where_it_enters(evidence: Evidence, left: list[str]) -> str:
 DETECTORS = (
     other_losses,
     partial(factors, why=why),
+    clipped,
     mistakes,
     forms,
     precision,

@@ -1,0 +1,144 @@
+"""What was found in many cases, as data: of one line, of one kind of case, of one candidate."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from torch_ref.results import Comparison, Description, Finding, Line
+
+
+class Status(StrEnum):
+    """What is known of a result or a gradient after many cases.
+
+    zero: the reference's own is 0, exactly or within its noise, in every case. untested: no case proves anything of it.
+    """
+
+    MATCH = "match"
+    DIFFER = "differ"
+    ZERO = "zero"
+    UNTESTED = "untested"
+
+
+@dataclass
+class Tally:
+    """Of one line over many cases: how many, how often it failed, proved nothing or was zero, and the worst case."""
+
+    worst: Line
+    cases: int = 0
+    failed: int = 0
+    vacuous: int = 0
+    zero: int = 0
+
+    def add(self, line: Line) -> None:
+        """Count one more case. A vacuous one is the worst only where all are; of the others, the nearest to failing."""
+        self.cases += 1
+        self.failed += not line.passed
+        self.vacuous += line.vacuous
+        self.zero += line.zero
+        badness = [(not of.passed, not of.vacuous, of.severity) for of in (self.worst, line)]
+        self.worst = line if badness[1] > badness[0] else self.worst
+
+    @property
+    def status(self) -> Status:
+        """What is known of it."""
+        if self.failed:
+            return Status.DIFFER
+        if self.vacuous < self.cases:
+            return Status.MATCH
+        return Status.ZERO if self.zero == self.cases else Status.UNTESTED
+
+
+@dataclass
+class Summary:
+    """The cases of one kind: how many, how many failed, a tally of each line, and the smallest case that fails.
+
+    breaches are failures of the contract, breach the first of them: no lines came of those. outcomes has the sizes of
+    every case, and whether it passed. gradients are the names of the tallies that are gradients.
+    """
+
+    cases: int = 0
+    failed: int = 0
+    breaches: int = 0
+    breach: Comparison | None = None
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    failure: Comparison | None = None
+    outcomes: list[tuple[dict[str, int], bool]] = field(default_factory=list)
+    gradients: tuple[str, ...] = ()
+
+    def add(self, comparison: Comparison) -> None:
+        """Count one more case."""
+        self.cases += 1
+        self.gradients = comparison.case.differentiated
+        self.breaches += comparison.breach is not None
+        self.breach = self.breach or (comparison if comparison.breach is not None else None)
+        self.outcomes.append((comparison.case.sizes, comparison.passed))
+        for name, line in comparison.lines.items():
+            self.tallies.setdefault(name, Tally(line)).add(line)
+        if not comparison.passed:
+            self.failed += 1
+            smaller = self.failure is None or comparison.case.size < self.failure.case.size
+            self.failure = comparison if smaller else self.failure
+
+    def status(self, name: str) -> Status:
+        """What is known of a line. Where every gradient is zero, none is tested."""
+        status = self.tallies[name].status
+        every = all(self.tallies[other].status is Status.ZERO for other in self.gradients if other in self.tallies)
+        return Status.UNTESTED if every and name in self.gradients else status
+
+    @property
+    def untested(self) -> list[str]:
+        """How the lines are called of which no case proves anything."""
+        return [tally.worst.label for name, tally in self.tallies.items() if self.status(name) is Status.UNTESTED]
+
+    @property
+    def notes(self) -> list[str]:
+        """A note on each line that is zero or untested, or of which more than half of the cases prove nothing."""
+        notes = []
+        why = "rounding, or a kink, moves autograd's own by as much as it is large"
+        for name, tally in self.tallies.items():
+            label, status = tally.worst.label, self.status(name)
+            if status is Status.ZERO:
+                notes.append(
+                    f"has nothing to get wrong in {label}: autograd's own is 0, or rounding alone, in every case"
+                )
+            elif status is Status.UNTESTED:
+                notes.append(f"is not tested for {label}: no case proves anything, since {why}")
+            elif 2 * tally.vacuous > self.cases and not tally.failed:
+                notes.append(f"is hardly tested for {label}: in {tally.vacuous} of {self.cases} cases {why}")
+        return notes
+
+
+@dataclass
+class Outcome:
+    """One candidate, in one precision.
+
+    settings are the options of the check. asides are cases counted apart, by what is special about them. findings
+    are the diagnosis, evidence the cases it was made from, notes what the user should know besides. nearer says, where
+    there is a truth, who is nearer to it. noise is autograd's own, in u max|g|, on the
+    first case; seconds are those of one call, and of autograd.
+    """
+
+    name: str
+    reference: Description
+    settings: dict[str, Any]
+    ordinary: Summary = field(default_factory=Summary)
+    saturated: Summary = field(default_factory=Summary)
+    asides: dict[str, Summary] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    evidence: list[Comparison] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    nearer: list[str] = field(default_factory=list)
+    noise: dict[str, float] = field(default_factory=dict)
+    seconds: tuple[float, float] | None = None
+    interrupted: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether every case was judged, none that counts has failed, and every gradient is tested."""
+        return self.failure is None and not self.interrupted and not self.ordinary.untested
+
+    @property
+    def failure(self) -> Comparison | None:
+        """The smallest case that fails and counts."""
+        counted = [self.ordinary, *self.asides.values(), *([self.saturated] if self.settings["strict"] else [])]
+        return next((summary.failure for summary in counted if summary.failure), None)

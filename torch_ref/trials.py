@@ -1,0 +1,184 @@
+"""Every case of a check, judged: explicit ones, drawn ones, those counted apart, and the smallest that fails."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import cycle
+from random import Random
+from typing import Any
+
+import hypothesis
+import numpy as np
+from hypothesis import HealthCheck, Phase, Verbosity
+from hypothesis.errors import Flaky, NoSuchExample
+
+from torch_ref.candidate.calling import Candidate, differing
+from torch_ref.cases.case import NORMAL, Case
+from torch_ref.comparison import compare
+from torch_ref.diagnosis.factors import common_factor
+from torch_ref.errors import ContractError, UnusableError
+from torch_ref.outcome import Outcome, Status, Summary
+from torch_ref.precision import FLOAT64, Precision
+from torch_ref.reference.base import BaseReference, Evaluate
+from torch_ref.results import Comparison
+from torch_ref.rounding import allowed, noise
+
+# Whatever profile is loaded, and inside a test that Hypothesis runs too: the same cases for the same seed.
+QUIET = hypothesis.settings(
+    max_examples=100,
+    database=None,
+    deadline=None,
+    derandomize=False,
+    print_blob=False,
+    verbosity=Verbosity.quiet,
+    phases=[Phase.generate, Phase.shrink],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+ORDERS = "Fortran", "strided"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How many ordinary cases decide, from which seed, in which precision; whether saturated ones do too; and so on."""
+
+    cases: int = 100
+    seed: int = 0
+    precision: Precision = FLOAT64
+    strict: bool = False
+    time: bool = False
+
+    def shown(self, reference: BaseReference) -> dict[str, Any]:
+        """What a report says of them, with the reference's own."""
+        own = {"cases": self.cases, "seed": self.seed, "dtype": self.precision.name}
+        return {**own, **reference.settings, "strict": self.strict}
+
+    def total(self, reference: BaseReference) -> int:
+        """The number of cases: of a reference that saturates, a quarter as many saturated ones besides."""
+        return self.cases + (self.saturated if reference.cases.saturates else 0)
+
+    @property
+    def saturated(self) -> int:
+        """The number of saturated cases."""
+        return max(1, self.cases // 4)
+
+
+@dataclass(frozen=True)
+class Trials:
+    """The cases of one candidate and one reference, to be judged one after another into an outcome."""
+
+    candidate: Candidate
+    reference: BaseReference
+    evaluate: Evaluate
+    settings: Settings
+    outcome: Outcome
+    on_case: Callable[[int], None]
+
+    def judge_all(self) -> bool:
+        """Judge every case. Returns whether the candidate's answers are of any use."""
+        settings, outcome, cases = self.settings, self.outcome, self.reference.cases
+        kinds = (outcome.ordinary, settings.cases, False), (outcome.saturated, settings.saturated, True)
+        for summary, count, saturated in kinds if cases.saturates else kinds[:1]:
+            draw = partial(cases.draw, precision=settings.precision, saturated=saturated)
+            explicit = [
+                draw(*some.sizes, seed=settings.seed, kind=NORMAL if saturated else some.kind)
+                for some in cases.explicit()[:count]
+            ]
+            orders = cycle(ORDERS)
+            stable = [self._judge_twice(case, next(orders), summary) for case in explicit]
+            if not all(stable):
+                return False
+            drawn = cases.drawn(count - len(explicit), settings.seed, settings.precision, saturated=saturated)
+            for case in drawn:
+                summary.add(self._judge(case))
+            self._settle_zeros(summary, explicit)
+        if not outcome.ordinary.failed:
+            self._judge_asides()
+        self._shrink()
+        return True
+
+    def _judge(self, case: Case) -> Comparison:
+        self.on_case(self.outcome.ordinary.cases + self.outcome.saturated.cases)
+        return compare(self.candidate, case, self.evaluate)
+
+    def _judge_twice(self, case: Case, order: str, summary: Summary) -> bool:
+        """Judge a case, then again with its arguments in another memory order. Returns whether the answer is stable.
+
+        A candidate may refuse that order; it may not give wrong numbers for it.
+        """
+        comparison = self._judge(case)
+        breach = self._other_answer(comparison) if comparison.breach is None else None
+        if breach:
+            comparison = replace(comparison, breach=breach, lines={})
+        elif comparison.passed:
+            relaid = compare(self.candidate, replace(case, order=order), self.evaluate)
+            comparison = comparison if relaid.passed or relaid.breach is not None else relaid
+        summary.add(comparison)
+        return breach is None
+
+    def _other_answer(self, comparison: Comparison) -> str | None:
+        """What is different in a second call by more than rounding, if anything is, or raises."""
+        case, first, right = comparison.case, comparison.yours, comparison.autograd
+        try:
+            again = self.candidate(case).arrays
+        except ContractError as error:
+            return str(error)
+        names = differing(first, again)
+        measured = noise(partial(self.evaluate, case), right) if names else {}
+        for name in names:
+            bound = allowed(case.precision, float(np.abs(right[name]).max()), measured[name])
+            with np.errstate(invalid="ignore"):
+                change = np.abs(again[name] - first[name]) if again[name].shape == first[name].shape else np.inf
+            if not np.max(change) <= bound:
+                grown = np.shape(change) == right[name].shape and np.allclose(again[name] - first[name], right[name])
+                why = ": it adds to the sums of the first; start them at zero in each call" if grown else ""
+                return f"gave another answer for {name} in a second call with the same arguments{why}"
+        return None
+
+    def _settle_zeros(self, summary: Summary, cases: list[Case]) -> None:
+        """Where no case proves anything of a line: is it zero? Its noise was measured only until it passed."""
+        doubtful = {name: tally for name, tally in summary.tallies.items() if tally.status is Status.UNTESTED}
+        for case in cases if doubtful else ():
+            right = self.evaluate(case)
+            measured = noise(partial(self.evaluate, case), right)
+            doubtful = {n: tally for n, tally in doubtful.items() if np.abs(right[n]).max() <= 2 * measured[n]}
+        for tally in doubtful.values():
+            tally.zero = tally.cases
+
+    def _judge_asides(self) -> None:
+        """Judge what is counted apart, as far as the reference can draw it."""
+        for aside in self.reference.cases.asides():
+            comparisons: list[Comparison] = []
+            with suppress(UnusableError):
+                draw = partial(self.reference.cases.draw, seed=self.settings.seed, precision=self.settings.precision)
+                cases = [draw(*sizes, kind=kind) for sizes, kind in aside.cases]
+                comparisons = [compare(self.candidate, case, self.evaluate) for case in cases]
+            counted = [of for of in comparisons if self._results_match(of) or not aside.only_if_results_match]
+            if counted:
+                self.outcome.asides[aside.title] = summary = Summary()
+                for comparison in counted:
+                    summary.add(comparison)
+            elif comparisons and not any(of.breach for of in comparisons) and (factor := common_factor(comparisons)):
+                self.outcome.notes.append(
+                    f"gives {factor} × autograd's loss and gradients in cases with {aside.title}: a loss averaged or "
+                    "summed in another way; they do not count"
+                )
+
+    def _results_match(self, comparison: Comparison) -> bool:
+        return comparison.breach is None and all(comparison.lines[name].passed for name in self.reference.results)
+
+    def _shrink(self) -> None:
+        """Make the failure that counts the smallest case that fails."""
+        if (failure := self.outcome.failure) is None:
+            return
+        strategy = self.reference.cases.like(failure.case)
+        summaries = self.outcome.ordinary, self.outcome.saturated, *self.outcome.asides.values()
+        (summary,) = (summary for summary in summaries if summary.failure is failure)
+        with suppress(NoSuchExample, Flaky):  # then the smallest failure so far will have to do
+            random = Random(self.settings.seed)  # noqa: S311  # nothing secret about it
+            fails = lambda case: not self._judge(case).passed  # noqa: E731
+            smallest = hypothesis.find(strategy, fails, settings=QUIET, random=random)
+            shrunk = self._judge(smallest)
+            summary.failure = failure if shrunk.passed else shrunk
