@@ -290,6 +290,12 @@ def test_the_two_factors_cancel_to_S2_minus_t_until_S2_saturates(t):
         assert dL_dG2(-800.0)[1] == 0  # S2 is 0
 
 
+@pytest.mark.parametrize(("S2", "t"), [(1.0, 0.0), (0.0, 1.0)])
+def test_the_largest_loss_of_a_prediction_is_100(S2, t):
+    with np.errstate(divide="ignore"):
+        assert mlp.cross_entropy(np.full((1, 1), S2), np.full((1, 1), t), terms=1) == 100
+
+
 def test_from_generator_gives_any_widths():
     shapes = [array.shape for array in Parameters.from_generator(np.random.default_rng(0), 3, 5, 2)]
     assert shapes == [(5, 3), (5, 1), (2, 5), (2, 1)]
