@@ -28,10 +28,8 @@ def main() -> None:
                 f"  {after[row]:.8f}        {printed.predictions_after[place]:.8f}  in its row {place + 1}"
             )
 
-    print(
-        "\nThe article prints its final predictions in another row order than its inputs, not the same for both seeds."
-    )
-    print("In the order of the inputs both runs give 0 1 1 0: the failure it sees in seed 220118 is none.")
+    print("\nThe article lists its final predictions in another order than its inputs, and each seed's in its own.")
+    print("In the order of the inputs, both runs give 0 1 1 0: seed 220118 has learned XOR too.")
 
 
 if __name__ == "__main__":

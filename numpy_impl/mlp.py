@@ -1,6 +1,8 @@
 """The article's network in NumPy: two layers of sigmoids, binary cross-entropy, and its gradient by the chain rule.
 
-Inside, a batch stands in columns, (features, batch); one line per stage, in the article's names.
+The lesson is three functions, one line per stage, in the article's names: `stages` is the forward pass,
+`cross_entropy` the loss, `backward` the backward pass. Nothing in them is checked; `forward` and `loss_and_grads`
+check what goes in and what comes out. Inside, a batch stands in columns, (features, batch).
 """
 
 from math import isnan
@@ -13,9 +15,9 @@ from numpy_impl.validation import Array, checked, is_finite, is_well_formed
 Reduction: TypeAlias = Literal["mean", "sum"]
 REDUCTIONS = get_args(Reduction)
 
-# Where torch's binary_cross_entropy leaves the true function, in every dtype: see `loss_and_grads`.
-LOG_MIN = -100.0
-EPSILON = float(np.float32(1e-12))
+# Where a sigmoid saturates, torch's binary_cross_entropy limits two values (ATen, aten/src/ATen/native/Loss.cpp):
+LOG_MIN = -100.0  # the forward pass takes no logarithm below this
+EPSILON = float(np.float32(1e-12))  # the backward pass divides by no S2(1-S2) below this: a float32 in every dtype
 
 
 class Parameters(NamedTuple):
@@ -56,8 +58,57 @@ class Stages(NamedTuple):
     S2: Array
 
 
+def sigmoid(G: Array) -> Array:
+    """σ(G) = 1 / (1 + exp(-G)), element by element; its derivative is σ(G) (1 - σ(G))."""
+    S: Array = 1 / (1 + np.exp(-G))  # as G
+    return S
+
+
+def stages(inputs: Array, W1: Array, B1: Array, W2: Array, B2: Array) -> Stages:
+    """The forward pass. Every stage is analytic, so complex arrays pass too (complex-step derivatives)."""
+    G1 = W1 @ inputs.T + B1  # (hidden, batch)
+    S1 = sigmoid(G1)  # (hidden, batch)
+    G2 = W2 @ S1 + B2  # (out, batch)
+    S2 = sigmoid(G2)  # (out, batch)
+    return Stages(G1, S1, G2, S2)
+
+
+def cross_entropy(S2: Array, t: Array, terms: int) -> np.floating[Any]:
+    """The loss: the sum of -t log S2 - (1-t) log(1-S2) divided by `terms`, with S2 and the targets t (out, batch)."""
+    log_S2 = np.maximum(np.log(S2), LOG_MIN)  # (out, batch)
+    log_1_S2 = np.maximum(np.log1p(-S2), LOG_MIN)  # (out, batch), log(1-S2)
+    losses = -t * log_S2 + (t - 1) * log_1_S2  # (out, batch), t - 1 is -(1-t)
+    loss: np.floating[Any] = losses.sum() / terms
+    return loss
+
+
+def backward(inputs: Array, t: Array, W2: Array, S1: Array, S2: Array, terms: int) -> Parameters:
+    """The backward pass: from ∂L/∂S2 back to the four parameters. L is `cross_entropy(S2, t, terms)`.
+
+    ∂L/∂S2 is the article's -t/S2 + (1-t)/(1-S2) over a common denominator: (S2 - t) / (S2(1-S2)).
+
+    On paper S2(1-S2) cancels in the next step, and ∂L/∂G2 is (S2 - t) / terms. Here the two factors stay apart, as they
+    do in torch: binary_cross_entropy divides by max(S2(1-S2), EPSILON), then sigmoid multiplies by S2(1-S2). As long as
+    S2(1-S2) is at least EPSILON, the product is (S2 - t) / terms, up to rounding. Where S2 saturates it is not: ∂L/∂G2
+    shrinks with S2(1-S2), and it is 0 where S2 has rounded to 0 or 1, however wrong the prediction.
+    """
+    dS2_dG2 = S2 * (1 - S2)  # (out, batch)
+    dL_dS2 = (S2 - t) / (terms * np.maximum(dS2_dG2, EPSILON))  # (out, batch), -t/S2 + (1-t)/(1-S2), over terms
+    dL_dG2 = dL_dS2 * dS2_dG2  # (out, batch), S2(1-S2) cancels: (S2 - t) / terms
+    dG2_dS1 = W2.T  # (hidden, out)
+    dL_dS1 = dG2_dS1 @ dL_dG2  # (hidden, batch)
+    dS1_dG1 = S1 * (1 - S1)  # (hidden, batch)
+    dL_dG1 = dL_dS1 * dS1_dG1  # (hidden, batch)
+
+    dL_dW1 = dL_dG1 @ inputs  # (hidden, in)
+    dL_dB1 = dL_dG1.sum(axis=1, keepdims=True)  # (hidden, 1)
+    dL_dW2 = dL_dG2 @ S1.T  # (out, hidden)
+    dL_dB2 = dL_dG2.sum(axis=1, keepdims=True)  # (out, 1)
+    return Parameters(dL_dW1, dL_dB1, dL_dW2, dL_dB2)
+
+
 def forward(inputs: Array, W1: Array, B1: Array, W2: Array, B2: Array) -> Stages:
-    """G1 = W1 inputsᵀ + B1, S1 = σ(G1), G2 = W2 S1 + B2, S2 = σ(G2), with σ(x) = 1 / (1 + exp(-x)).
+    """The forward pass, checked: G1 = W1 inputsᵀ + B1, S1 = σ(G1), G2 = W2 S1 + B2, S2 = σ(G2).
 
     inputs is (batch, in), the weights are as in `Parameters`; each float32 or float64, promoted as NumPy does.
     Raises TypeError for another dtype, ValueError for a shape that does not fit, NaN or infinity, naming the argument.
@@ -72,15 +123,6 @@ def forward(inputs: Array, W1: Array, B1: Array, W2: Array, B2: Array) -> Stages
         return stages(inputs, W1, B1, W2, B2)
 
 
-def stages(inputs: Array, W1: Array, B1: Array, W2: Array, B2: Array) -> Stages:
-    """`forward` without its checks. Every stage is analytic, so complex arrays pass too (complex-step derivatives)."""
-    G1 = W1 @ inputs.T + B1  # (hidden, batch)
-    S1 = 1 / (1 + np.exp(-G1))  # (hidden, batch)
-    G2 = W2 @ S1 + B2  # (out, batch)
-    S2 = 1 / (1 + np.exp(-G2))  # (out, batch)
-    return Stages(G1, S1, G2, S2)
-
-
 def loss_and_grads(
     inputs: Array, targets: Array, W1: Array, B1: Array, W2: Array, B2: Array, reduction: Reduction = "mean"
 ) -> tuple[np.floating[Any], Parameters]:
@@ -90,8 +132,8 @@ def loss_and_grads(
     as NumPy does. With t the targets, the loss is the mean (over batch × out) or the sum of
     -t log S2 - (1-t) log(1-S2), and each gradient has the shape of its parameter. No argument is changed.
 
-    Where a sigmoid saturates this is what torch computes: each logarithm is at least -100, and ∂L/∂S2 divides by
-    max(S2(1-S2), 1e-12), that constant being a float32 (ATen, aten/src/ATen/native/Loss.cpp).
+    Where a sigmoid saturates this is what torch computes: each logarithm is at least LOG_MIN, and ∂L/∂S2 divides by
+    max(S2(1-S2), EPSILON).
 
     Raises TypeError for another dtype; ValueError for a shape that does not fit, an empty batch, NaN, infinity, a
     target outside [0, 1] or an unknown reduction, naming the argument; OverflowError when finite arguments are so large
@@ -106,31 +148,18 @@ def loss_and_grads(
         raise ValueError(f"reduction: {reduction!r}, expected 'mean' or 'sum'")
     if not is_well_formed(inputs, targets, W1, B1, W2, B2):
         inputs, W1, B1, W2, B2, targets = checked(inputs=inputs, W1=W1, B1=B1, W2=W2, B2=B2, targets=targets)
+    t = targets.T  # (out, batch)
+    terms = t.size if reduction == "mean" else 1
 
-    with np.errstate(all="ignore"):  # exp(-G) overflows to the right answer, S = 0; log 0 is clamped
+    with np.errstate(all="ignore"):  # exp(-G) overflows to the right answer, S = 0; log 0 is limited to LOG_MIN
         G1, S1, G2, S2 = stages(inputs, W1, B1, W2, B2)
-        if not (is_finite(G1) and is_finite(G2)):  # NaN or infinity in inputs or weights always shows in one of them
-            checked(inputs=inputs, W1=W1, B1=B1, W2=W2, B2=B2)
-        del G1, G2  # S1 and S2 are all that is needed: a large batch is held in memory once less
+        finite = is_finite(G1) and is_finite(G2)  # NaN or infinity in inputs or weights always shows in one of them
+        del G1, G2  # the rest needs S1 and S2 only: a large batch is held in memory once less
+        loss = cross_entropy(S2, t, terms)
+        grads = backward(inputs, t, W2, S1, S2, terms)
 
-        t = targets.T  # (out, batch)
-        losses = (t - 1) * np.maximum(np.log1p(-S2), LOG_MIN) - t * np.maximum(np.log(S2), LOG_MIN)  # (out, batch)
-        terms = losses.size if reduction == "mean" else 1
-        loss = losses.sum() / terms
-
-        dS2_dG2 = S2 * (1 - S2)  # (out, batch)
-        dL_dS2 = (S2 - t) / (terms * np.maximum(dS2_dG2, EPSILON))  # (out, batch), -t/S2 + (1-t)/(1-S2)
-        dL_dG2 = dL_dS2 * dS2_dG2  # (out, batch)
-        dG2_dS1 = W2.T  # (hidden, out)
-        dL_dS1 = dG2_dS1 @ dL_dG2  # (hidden, batch)
-        dS1_dG1 = S1 * (1 - S1)  # (hidden, batch)
-        dL_dG1 = dL_dS1 * dS1_dG1  # (hidden, batch)
-
-        dL_dW1 = dL_dG1 @ inputs  # (hidden, in)
-        dL_dB1 = dL_dG1.sum(axis=1, keepdims=True)  # (hidden, 1)
-        dL_dW2 = dL_dG2 @ S1.T  # (out, hidden)
-        dL_dB2 = dL_dG2.sum(axis=1, keepdims=True)  # (out, 1)
-
+    if not finite:
+        checked(inputs=inputs, W1=W1, B1=B1, W2=W2, B2=B2)
     if isnan(loss):
         raise OverflowError(f"inputs, W1 or W2: so large that their product overflows {loss.dtype}; scale them down")
-    return loss, Parameters(dL_dW1, dL_dB1, dL_dW2, dL_dB2)
+    return loss, grads

@@ -282,6 +282,28 @@ def test_huge_but_harmless_arguments_are_accepted():
     assert all(np.isfinite(dL_dp).all() for dL_dp in grads)
 
 
+@pytest.mark.parametrize("t", [0.0, 0.25, 1.0])
+def test_the_two_factors_cancel_to_S2_minus_t_until_S2_saturates(t):
+    def dL_dG2(G2):
+        S1, S2 = np.ones((1, 1)), mlp.sigmoid(np.full((1, 1), G2))
+        return S2 - t, mlp.backward(np.ones((1, 1)), np.full((1, 1), t), np.ones((1, 1)), S1, S2, terms=1).B2
+
+    for G2 in (-27.0, -1.0, 0.0, 1.0, 27.0):
+        cancelled, kept_apart = dL_dG2(G2)
+        assert kept_apart == pytest.approx(cancelled, rel=1e-15)
+    cancelled, kept_apart = dL_dG2(-30.0)
+    assert 0 < kept_apart / cancelled < 0.1  # S2(1-S2) is 9e-14, less than EPSILON
+    assert dL_dG2(40.0)[1] == 0  # S2 is 1
+    with np.errstate(over="ignore"):
+        assert dL_dG2(-800.0)[1] == 0  # S2 is 0
+
+
+@pytest.mark.parametrize(("S2", "t"), [(1.0, 0.0), (0.0, 1.0)])
+def test_the_largest_loss_of_a_prediction_is_100(S2, t):
+    with np.errstate(divide="ignore"):
+        assert mlp.cross_entropy(np.full((1, 1), S2), np.full((1, 1), t), terms=1) == 100
+
+
 def test_from_generator_gives_any_widths():
     shapes = [array.shape for array in Parameters.from_generator(np.random.default_rng(0), 3, 5, 2)]
     assert shapes == [(5, 3), (5, 1), (2, 5), (2, 1)]
