@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from math import isfinite
 
 import numpy as np
 
@@ -21,14 +22,18 @@ def compare(candidate: Candidate, case: Case, evaluate: Callable[[Case], Numbers
     contract ends the comparison, not the program. Raises UnusableError when the reference itself is not finite.
     """
     plain = evaluate(case)
-    for name, array in plain.items():
-        if not np.isfinite(array).all():
+    largest = {name: _largest(array) for name, array in plain.items()}
+    for name, size in largest.items():
+        if not isfinite(size):
             raise UnusableError(f"reference: {case.label(name)} is not finite, expected finite numbers  {case}")
     try:
         answer = candidate(case)
     except ContractError as error:
         return Comparison(case, plain, breach=str(error))
-    lines = {name: _line(name, answer.arrays.get(name), answer.problems.get(name), case, plain) for name in plain}
+    lines = {
+        name: _line(case, name, largest[name], plain[name], answer.arrays.get(name, answer.problems.get(name)))
+        for name in plain
+    }
     doubtful = [name for name, line in lines.items() if not (lazy and (line.passed or line.problem))]
     if doubtful:
         # A saturated case asks for torch's own formula: what others make of it is reported, not expected to match.
@@ -41,19 +46,26 @@ def compare(candidate: Candidate, case: Case, evaluate: Callable[[Case], Numbers
     return Comparison(case, plain, answer.arrays, lines)
 
 
-def _line(name: str, array: Array | None, problem: str | None, case: Case, plain: Numbers) -> Line:
-    right = plain[name]
-    largest = float(np.abs(right).max())
-    if array is not None:
-        problem = _problem(array, right, case)
-    line = Line(case.label(name), case.precision, largest, allowed=allowed(case.precision, largest), problem=problem)
-    if array is None or problem:
-        return line
-    difference = np.abs(array.astype(np.float64) - right.astype(np.float64))
-    index = np.unravel_index(np.argmax(difference), right.shape)
-    where = tuple(map(int, index))
-    yours, autograd = float(array[index]), float(right[index])
-    return replace(line, error=float(difference[index]), index=where, yours=yours, autograd=autograd)
+def _line(case: Case, name: str, largest: float, right: Array, yours: Array | str | None) -> Line:
+    """What is to be said of an array of the candidate, or why there is none, before any noise is measured."""
+    problem = _problem(yours, right, case) if isinstance(yours, np.ndarray) else yours
+    bound = allowed(case.precision, largest)
+    if problem or not isinstance(yours, np.ndarray):
+        return Line(case.label(name), case.precision, largest, allowed=bound, problem=problem)
+    off = np.abs(np.subtract(yours, right, dtype=np.float64))
+    place = int(off.argmax())  # of a NaN, if there is one
+    error, index = float(off.flat[place]), tuple(map(int, np.unravel_index(place, right.shape)))
+    if not isfinite(error):
+        where = f" at {list(index)}" if index else ""
+        problem = f"{yours[index]}{where}, expected {right[index]}"
+        return Line(case.label(name), case.precision, largest, allowed=bound, problem=problem)
+    line = Line(case.label(name), case.precision, largest, error=error, allowed=bound, index=index)
+    return replace(line, yours=float(yours[index]), autograd=float(right[index]))
+
+
+def _largest(array: Array) -> float:
+    """The largest absolute value; NaN if there is one. 0 for an array without elements."""
+    return max(float(array.max()), -float(array.min())) if array.size else 0.0
 
 
 def _problem(array: Array, right: Array, case: Case) -> str | None:
@@ -61,9 +73,6 @@ def _problem(array: Array, right: Array, case: Case) -> str | None:
         return f"shape {array.shape}, expected {right.shape}{_hint(array, right, case)}"
     if array.dtype != right.dtype:
         return f"dtype {array.dtype}, expected {right.dtype}"
-    if not np.isfinite(array).all():
-        index = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
-        return f"{array[index]}{f' at {list(index)}' if index else ''}, expected {right[index]}"
     return None
 
 

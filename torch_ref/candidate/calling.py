@@ -78,7 +78,7 @@ class InProcess:
             _demand_arguments(self.function, list(case.arguments))
             raise ContractError(f"raised {summary(error, _file_of(self.function.func))}") from error
         for name, array in case.arguments.items():
-            if copies[name].shape != array.shape or copies[name].tobytes() != array.tobytes():
+            if not np.array_equal(copies[name], array):  # all finite, so NaN has been written
                 raise ContractError(f"wrote to its argument {name}, expected its arguments unchanged")
         return _answer(_named(returned, self.results, case), case.precision, printed=bool(printed.getvalue()))
 
@@ -91,19 +91,22 @@ class InProcess:
 
 def _named(returned: Any, results: tuple[str, ...], case: Case) -> dict[str, Any]:
     """The values returned, by the names of the results and of the differentiated arguments."""
-    gradients = ", ".join(case.label(name).replace("/", "_") for name in case.differentiated)
-    several = f"({', '.join(results)})" if len(results) > 1 else results[0]
-    expected = f"expected ({several}, ({gradients}))"
     if not _is_sequence(returned) or len(returned) != 2:
-        raise ContractError(f"returned {_describe(returned)}, {expected}")
+        raise ContractError(f"returned {_describe(returned)}, {_expected(results, case)}")
     values, grads = returned
     if len(results) == 1:
         values = (values,)
     elif not _is_sequence(values) or len(values) != len(results):
-        raise ContractError(f"returned {_describe(values)} as the results, {expected}")
+        raise ContractError(f"returned {_describe(values)} as the results, {_expected(results, case)}")
     if not _is_sequence(grads) or len(grads) != len(case.differentiated):
-        raise ContractError(f"returned {_describe(grads)} as the gradients, {expected}")
+        raise ContractError(f"returned {_describe(grads)} as the gradients, {_expected(results, case)}")
     return dict(zip((*results, *case.differentiated), (*values, *grads), strict=True))
+
+
+def _expected(results: tuple[str, ...], case: Case) -> str:
+    gradients = ", ".join(case.label(name).replace("/", "_") for name in case.differentiated)
+    several = f"({', '.join(results)})" if len(results) > 1 else results[0]
+    return f"expected ({several}, ({gradients}))"
 
 
 def _answer(values: dict[str, Any], precision: Precision, *, printed: bool) -> Answer:

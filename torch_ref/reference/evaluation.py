@@ -42,14 +42,14 @@ class ModuleReference(BaseReference):
     @contextmanager
     def lent(self) -> Iterator[Evaluate]:
         """See BaseReference."""
-        with lent(*(part for part in (self.network, self.loss_function) if isinstance(part, nn.Module))) as renew:
+        modules = [part for part in (self.network, self.loss_function) if isinstance(part, nn.Module)]
+        parameters = list(self.network.parameters())
+        with lent(*modules, given=self.network) as renew:
 
             def evaluate(case: Case) -> Numbers:
                 renew(getattr(torch, case.precision.name))
-                arrays = [case.arguments[name] for name in case.differentiated]
-                parameters = list(self.network.parameters())
-                for parameter, array in zip(parameters, arrays, strict=True):
-                    parameter.data = self.as_parameter(array, parameter)
+                for parameter, name in zip(parameters, case.differentiated, strict=True):
+                    parameter.data = self.as_parameter(case.arguments[name], parameter)
                 with torch.enable_grad():
                     return self._differentiated(case, parameters)
 

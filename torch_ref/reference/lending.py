@@ -11,12 +11,14 @@ from torch_ref.cases.case import Array
 
 
 @contextmanager
-def lent(*modules: nn.Module) -> Iterator[Callable[[torch.dtype], None]]:
+def lent(*modules: nn.Module, given: nn.Module | None = None) -> Iterator[Callable[[torch.dtype], None]]:
     """While entered, the function given makes the modules' parameters and buffers new copies, floats in that dtype.
 
-    Afterwards they are the tensors they were before, with the values they had: running statistics too.
+    The parameters of `given`, one of them, are left alone: a case brings its own. Afterwards all are the tensors they
+    were before, with the values they had: running statistics too.
     """
     parameters = [(p, p.data) for module in modules for p in module.parameters()]
+    copied = [(p, p.data) for module in modules if module is not given for p in module.parameters()]
     buffers = [
         (part, name, buffer)
         for module in modules
@@ -25,7 +27,7 @@ def lent(*modules: nn.Module) -> Iterator[Callable[[torch.dtype], None]]:
     ]
 
     def renew(dtype: torch.dtype) -> None:
-        for parameter, data in parameters:
+        for parameter, data in copied:
             parameter.data = _copy(data, dtype)
         for part, name, buffer in buffers:
             setattr(part, name, _copy(buffer, dtype if buffer.is_floating_point() else buffer.dtype))

@@ -21,7 +21,7 @@ HIDDEN = 40.0
 # dtype, so any correct formula must match. Beyond SATURATED torch's own loss leaves the true function.
 ORDINARY = 12.0
 SATURATED = {"float32": 17.0, "float64": 28.0}
-SCALES = 0.1, 40.0  # of the weights of a wide case; in the others they are standard normal
+SCALES = 0.1, 40.0  # of the weights of a wide case; in the others their variance is 1
 LARGEST = 30.0  # the largest |G2| of a saturated case, in units of SATURATED
 BINARY, LARGE_INPUTS, LARGE_WEIGHTS = "binary", "large inputs", "large weights"
 INPUTS = 1e2, 1e4  # the size of large inputs: ∂L/∂W1 then exceeds what gradients are clipped at
@@ -96,30 +96,29 @@ class TwoLayerCases(Cases):
         are 0 or 1 in half of the seeds and anything between in the others.
         """
         batch, inputs, hidden, outputs = sizes
-        dtype = precision.name
         rng = np.random.default_rng(seed)
         wide = rng.integers(WIDE) == 0
         first, second = (log_uniform(rng, *SCALES) if wide else 1.0 for _ in range(2))
-        W1, B1, W2, B2 = Parameters.from_generator(rng, inputs, hidden, outputs)
-        x = rng.standard_normal((batch, inputs)).astype(dtype)
+        W1, B1, W2, B2 = _uniform(rng, (hidden, inputs), (hidden, 1), (outputs, hidden), (outputs, 1))
+        x = rng.standard_normal((batch, inputs))
         t = rng.random((batch, outputs)) if rng.random() < 0.5 else rng.integers(0, 2, (batch, outputs))
         if kind == BINARY:
             x, t = _truth_table(rng, x, t)
         elif kind == LARGE_INPUTS:
-            x = (log_uniform(rng, *INPUTS) * x).astype(dtype)
+            x *= log_uniform(rng, *INPUTS)
+        G1 = W1 @ x.T + B1  # (hidden, batch)
         if saturated:
             first = max(first, SCALES[1] / 4)
         else:
             limit = {LARGE_INPUTS: 4.0, LARGE_WEIGHTS: log_uniform(rng, 0.02, 1.0)}.get(kind, HIDDEN)
-            first = min(first, 0.99 * limit / np.abs(W1 @ x.T + B1).max())
-        W1, B1 = (first * W1).astype(dtype), (first * B1).astype(dtype)
-        G1 = W1.astype(float) @ x.T.astype(float) + B1.astype(float)  # (hidden, batch)
+            first = min(first, 0.99 * limit / np.abs(G1).max())
+        W1, B1, G1 = first * W1, first * B1, first * G1
         S1 = ACTIVATIONS[self.activation].f(torch.from_numpy(G1)).numpy()  # (hidden, batch)
         if kind == LARGE_WEIGHTS:
             W2, B2 = _large(W2, S1)
         else:
             largest = np.abs(W2 @ S1 + B2).max()
-            beyond = SATURATED[dtype] * log_uniform(rng, 1.05, LARGEST) if saturated else 0.99 * ORDINARY
+            beyond = SATURATED[precision.name] * log_uniform(rng, 1.05, LARGEST) if saturated else 0.99 * ORDINARY
             wanted = beyond if saturated else min(second * largest, beyond)
             W2, B2 = W2 * wanted / largest, B2 * wanted / largest
         arrays = x, t, W1, B1, W2, B2
@@ -127,7 +126,7 @@ class TwoLayerCases(Cases):
             seed=seed,
             sizes=dict(zip(self.ranges, sizes, strict=True)),
             arguments={
-                name: np.ascontiguousarray(array, dtype)
+                name: np.ascontiguousarray(array, precision.name)
                 for name, array in zip(("inputs", "targets", *Parameters._fields), arrays, strict=True)
             },
             differentiated=Parameters._fields,
@@ -138,12 +137,21 @@ class TwoLayerCases(Cases):
         )
 
 
+def _uniform(rng: np.random.Generator, *shapes: tuple[int, int]) -> list[Array]:
+    """Arrays of mean 0 and variance 1: uniform, since normal numbers would take longer than all the rest."""
+    arrays = [rng.random(shape) for shape in shapes]
+    for array in arrays:
+        np.subtract(array, 0.5, out=array)
+        np.multiply(array, np.sqrt(12), out=array)
+    return arrays
+
+
 def _truth_table(rng: np.random.Generator, x: Array, t: Array) -> tuple[Array, Array]:
     """Inputs of exactly 0 and 1 that come again, each with its target: (0, 0), (1, 0), (0, 1), (1, 1), (0, 0), ..."""
     numbers = np.arange(len(x)) % 2 ** min(x.shape[1], 3)
     rows = (numbers[:, None] >> np.arange(x.shape[1])) & 1  # (batch, in)
     xor = rows.sum(axis=1, keepdims=True) % 2  # (batch, 1)
-    return rows.astype(x.dtype), np.broadcast_to(xor, t.shape) if rng.random() < 0.5 else t[numbers % len(t)]
+    return rows.astype(float), np.broadcast_to(xor, t.shape) if rng.random() < 0.5 else t[numbers % len(t)]
 
 
 def _large(W2: Array, S1: Array) -> tuple[Array, Array]:
