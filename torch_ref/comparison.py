@@ -79,7 +79,7 @@ def _problem(array: Array, right: Array, case: Case) -> str | None:
 def _hint(array: Array, right: Array, case: Case) -> str:
     batch = case.sizes.get("batch", 0)
     if array.ndim == 0:
-        return ": summed over everything"
+        return ": summed over everything" if right.size > 1 else ": a number without axes"
     if right.ndim == 0:
         return ": one loss for each sample or output, not their mean or sum" if array.size > 1 else ": a scalar"
     if array.size == right.size:

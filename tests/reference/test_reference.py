@@ -40,7 +40,7 @@ PLANTED = {
     "convnet": ("dL_dC, patches)", "dL_dC, patches)[..., ::-1, ::-1]", {"0.weight"}, "backwards along axis 2 and 3"),
     "layernorm_gelu": (" - N * (dL_dN * N).mean(axis=1, keepdims=True)", "", {"0.weight", "0.bias"}, "wrong: dL/d0.w"),
     "attention": (
-        "    dL_dscores /= X.dtype.type(math.sqrt(HEAD))\n", "", {"query.weight", "key.weight"}, "1.73205 × autograd's"
+        "    dL_dscores /= X.dtype.type(math.sqrt(HEAD))\n", "", {"query.weight", "key.weight"}, "√3 × autograd's"
     ),
     "rnn": (
         "dL_dG @ U ", "dL_dG @ U.T ", {f"cell.{p}_{q}" for p in ("weight", "bias") for q in ("ih", "hh")}, "right: loss"

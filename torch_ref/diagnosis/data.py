@@ -7,11 +7,11 @@ import numpy as np
 
 from torch_ref.cases.case import Case, Numbers
 from torch_ref.diagnosis.evidence import Evidence
-from torch_ref.diagnosis.explaining import matched
+from torch_ref.diagnosis.explaining import distance, matched
 from torch_ref.errors import ContractError, UnusableError
-from torch_ref.results import Finding
+from torch_ref.results import Comparison, Finding
 
-OTHERS = range(100, 108)  # seeds of other data
+OTHERS = range(100, 109)  # seeds of other data
 KEPT = {
     "the first sample of the batch is dropped": slice(1, None),
     "the last sample of the batch is dropped": slice(-1),
@@ -48,21 +48,35 @@ def _is_batched(case: Case) -> bool:
 
 
 def ignored(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
-    """An argument that no wrong gradient depends on: data of the module is used in its place.
+    """An argument that every wrong gradient should depend on, and none does: other data is used in its place.
 
-    If only some do not, their formula has no such term, as with ∂L/∂G2 = -t; that is no sign of other data.
+    If only some do not, their formula has no such term, as with ∂L/∂G2 = -t; that is no sign of other data. Nor are
+    zeros.
     """
-    first = evidence.first
-    sizes, precision = first.case.sizes.values(), first.case.precision
-    others = [evidence.reference.cases.draw(*sizes, seed=seed, precision=precision) for seed in OTHERS]
-    for argument in first.case.given:
-        same = [name for name in wrong if first.lines[name].problem is None]
-        for other in others:
-            case = first.case.with_arguments(**{argument: other.arguments[argument]})
-            with suppress(ContractError):
-                answer = evidence.candidate(case)
-                same = [n for n in same if n in answer.arrays and np.array_equal(answer.arrays[n], first.yours[n])]
-        if same and same == wrong:
-            text = f"{evidence.labels(same)}: the same whatever {argument} is; computed from something else, "
-            yield Finding("mistake", f"{argument} is ignored", tuple(same), f"{text}data of the module perhaps.")
+    for argument in evidence.first.case.given:
+        if wrong and all(_is_ignored(evidence, of, i, argument, wrong) for i, of in enumerate(evidence.comparisons)):
+            text = f"{evidence.labels(wrong)}: the same whatever {argument} is; computed from something else, "
+            yield Finding("mistake", f"{argument} is ignored", tuple(wrong), f"{text}data of the module perhaps.")
             return
+
+
+def _is_ignored(evidence: Evidence, comparison: Comparison, position: int, argument: str, wrong: list[str]) -> bool:
+    """Whether, with another value of the argument, autograd's numbers change and the candidate's do not."""
+    case, yours, right = comparison.case, comparison.yours, comparison.autograd
+    if any(comparison.lines[name].problem or not yours[name].any() for name in wrong):
+        return False
+    for seed in OTHERS[position::3]:
+        other = evidence.reference.cases.draw(*case.sizes.values(), seed=seed, precision=case.precision)
+        if other.arguments[argument].shape != case.arguments[argument].shape:
+            return False
+        changed = case.with_arguments(**{argument: other.arguments[argument]})
+        expected = evidence.reference.evaluate(changed)
+        if any(distance(right[name], expected[name]) <= comparison.lines[name].allowed for name in wrong):
+            return False
+        try:
+            answer = evidence.candidate(changed)
+        except ContractError:
+            return False
+        if any(not np.array_equal(answer.arrays.get(name, np.nan), yours[name]) for name in wrong):
+            return False
+    return True

@@ -64,7 +64,8 @@ def nothing_to_compare(evidence: Evidence, left: list[str]) -> Iterator[Finding]
 
 def where_in_general(evidence: Evidence, left: list[str]) -> str:
     """What is wrong, and what is right."""
-    right = [name for name in evidence.first.lines if name not in evidence.wrong]
+    proved = [name for name in evidence.first.lines if not all(of.lines[name].vacuous for of in evidence.comparisons)]
+    right = [name for name in proved if name not in evidence.wrong]
     return f"wrong: {evidence.labels(left)}; right: {evidence.labels(right) or 'nothing'}"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
-from math import log, prod
+from math import log, prod, sqrt
 from typing import TypeAlias
 
 import numpy as np
@@ -13,6 +13,13 @@ from torch_ref.diagnosis.evidence import Evidence
 from torch_ref.results import Comparison, Finding
 
 LOGARITHMS = {log(2): "ln 2", 1 / log(2): "1/ln 2", log(10): "ln 10", 1 / log(10): "1/ln 10"}
+ROOTS = {
+    value: text
+    for n in range(2, 65)
+    if not sqrt(n).is_integer()
+    for value, text in ((sqrt(n), f"√{n}"), (1 / sqrt(n), f"1/√{n}"))
+}
+NAMED = LOGARITHMS | ROOTS  # numbers that are not written as a fraction
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,7 @@ class Factor:
         above = [size for size, power in self.powers for _ in range(power)]
         below = [size for size, power in self.powers for _ in range(-power)]
         digits = 6 if magnitude == 1 or abs(magnitude - 1) > 1e-5 else 15  # 1.00000000001 is not 1
-        number = LOGARITHMS.get(magnitude, f"{magnitude:.{digits}g}")
+        number = NAMED.get(magnitude, f"{magnitude:.{digits}g}")
         if 0 < magnitude < 1 and abs(1 / magnitude - round(1 / magnitude)) < 1e-9 / magnitude:
             number, below = "1", [str(round(1 / magnitude)), *below]
         numerator = " ".join(([] if number == "1" and above else [number]) + above)
@@ -49,7 +56,8 @@ def factors(evidence: Evidence, wrong: list[str], why: Why | None = None) -> Ite
         lines = [comparison.lines[name] for comparison in evidence.comparisons]
         comparable = not any(line.problem or line.vacuous for line in lines)
         if comparable and (factor := find_factor(evidence.comparisons, name)):
-            groups.setdefault(factor, []).append(name)
+            same = next((other for other in groups if _is_same(factor, other, evidence.comparisons, name)), factor)
+            groups.setdefault(same, []).append(name)
     for factor, names in groups.items():
         found = tuple(names)
         what = evidence.labels(found)
@@ -89,6 +97,11 @@ def find_factor(comparisons: list[Comparison], name: str) -> Factor | None:
     return None
 
 
+def _is_same(factor: Factor, other: Factor, comparisons: list[Comparison], name: str) -> bool:
+    """Whether two factors, the first of them found for that name, differ by rounding alone."""
+    return factor.powers == other.powers and all(_reproduces(other, comparison, name) for comparison in comparisons)
+
+
 def _powers(sizes: list[str]) -> Iterator[dict[str, int]]:
     """No size; each size and one over it; each two together; the square of each."""
     yield {}
@@ -110,7 +123,7 @@ def _plain(ratio: float, slack: float) -> float:
     """The plain number that a ratio stands for, if one is within what rounding allows; else the ratio."""
     if not np.isfinite(ratio):
         return ratio
-    for number in (*LOGARITHMS, float(Fraction(abs(ratio)).limit_denominator(64))):
+    for number in (*NAMED, float(Fraction(abs(ratio)).limit_denominator(64))):
         if abs(abs(ratio) - number) <= slack * max(number, 1.0):
             return float(np.copysign(number, ratio))
     return ratio
@@ -132,7 +145,8 @@ def general_why(factor: Factor, names: tuple[str, ...], evidence: Evidence) -> s
     if not factor.powers:
         return "the sign is the wrong way round" if factor.constant == -1 else "a stray factor; take it out"
     if batches > 0:
-        where = f"divided by {1 / magnitude:.6g} where the batch belongs, a batch size that is hard-coded?"
+        half = "; ½ Σ where a mean is meant, or" if magnitude == 0.5 else ","
+        where = f"divided by {1 / magnitude:.6g} where the batch belongs{half} a batch size that is hard-coded?"
         why = "not divided by the batch" if magnitude == 1 else where
     elif batches < 0:
         twice = is_every_gradient(names, evidence)

@@ -13,6 +13,9 @@ def only_for(outcomes: list[tuple[dict[str, int], bool]], names: tuple[str, ...]
         few, many, kind = (right, wrong, "right") if len(set(right)) == 1 else (wrong, right, "wrong")
         if len(few) >= ENOUGH and many and len(set(few)) == 1 and set(few).isdisjoint(many):
             (only,) = set(few)
-            text = f"{kind} for {size} = {only} and for no other {size}: is that size built into the code?"
+            why = "is that size built into the code?"
+            if (kind, only) == ("right", 1):
+                why = "is the code written for one, or something taken from the first alone?"
+            text = f"{kind} for {size} = {only} and for no other {size}: {why}"
             findings.append(Finding("condition", f"{kind} only for {size} = {only}", names, text))
     return findings

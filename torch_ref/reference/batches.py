@@ -95,7 +95,12 @@ class Batches(Cases):
 
 def _usable(name: str, value: Any, precision: Precision) -> Array:
     """The array, C-contiguous, in the check's dtype if it is floating-point."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # a ragged list
+        raise UnusableError(f"reference: draw gives {name} that are no array, but ragged: {error}") from None
+    if array.dtype == object:
+        raise UnusableError(f"reference: draw gives {name} as a {type(value).__name__}, expected an array of numbers")
     if array.dtype.kind not in "biu" and array.dtype.char not in "fd":
         raise UnusableError(
             f"reference: draw gives {name} of dtype {array.dtype}, expected float32, float64 or integers"

@@ -62,6 +62,8 @@ class ModuleReference(BaseReference):
         for name, grad in zip(case.differentiated, grads, strict=True):
             if grad is None:
                 raise UnusableError(f"reference: the loss does not depend on {name}; leave it out of the model")
+            if grad.layout is not torch.strided:
+                raise UnusableError(f"reference: the gradient of {name} is sparse, expected a dense one; sparse=False")
             numbers[name] = grad.numpy().reshape(case.arguments[name].shape)
         return numbers
 
@@ -99,8 +101,9 @@ class ModuleReference(BaseReference):
             if isinstance(parameter, nn.UninitializedParameter):
                 raise UnusableError(f"reference: {name} has no shape yet, expected one; call the model once")
             if (kind := str(parameter.dtype).removeprefix("torch.")) not in PRECISIONS:
+                hint = "; call model.float()" if parameter.is_floating_point() else ""
                 choices = " or ".join(sorted(PRECISIONS))
-                raise UnusableError(f"reference: {name} is {kind}, expected {choices}; call model.float()")
+                raise UnusableError(f"reference: {name} is {kind}, expected {choices}{hint}")
             if parameter.device.type != "cpu":
                 raise UnusableError(f"reference: {name} is on {parameter.device}, expected cpu; call model.cpu()")
             if not parameter.requires_grad:

@@ -136,10 +136,12 @@ def torchs_clamps(evidence: Evidence, left: list[str]) -> Iterator[Finding]:
 
 def where_it_enters(evidence: Evidence, left: list[str]) -> str:
     """How far back along the chain everything is right, given the names that are wrong for no known reason."""
-    lower, upper = {"W1", "B1"} & set(left), {"W2", "B2"} & set(left)
-    alone = f"the error is in {evidence.labels(left)} alone"
     if left == ["loss"]:
-        return "the forward pass and every gradient are right; only the value of the loss is not"
+        only = "the forward pass and every gradient are right; only the value of the loss is not"
+        return only if evidence.wrong == left else "only the value of the loss is left to explain"
+    unproved = [name for name in evidence.wrong if name in left or not _has_right_numbers(evidence, name)]
+    lower, upper = {"W1", "B1"} & set(unproved), {"W2", "B2"} & set(unproved)
+    alone = f"the error is in {evidence.labels(left)} alone"
     if len(lower) < 2 and len(upper) < 2:
         return f"∂L/∂G1 and ∂L/∂G2 are right; {alone}"
     if len(upper) < 2:
@@ -151,12 +153,18 @@ def where_it_enters(evidence: Evidence, left: list[str]) -> str:
     return "the forward pass is right; the error enters at ∂L/∂S2 or ∂L/∂G2"
 
 
+def _has_right_numbers(evidence: Evidence, name: str) -> bool:
+    """Whether a wrong gradient is autograd's but for its form or a factor: what it comes from is then right."""
+    explained = [*forms(evidence, [name]), *factors(evidence, [name])]
+    return any(finding.kind == "form" or (finding.kind == "factor" and finding.name != "0") for finding in explained)
+
+
 DETECTORS = (
     other_losses,
     partial(factors, why=why),
     clipped,
-    mistakes,
     forms,
+    mistakes,
     precision,
     dropped,
     ignored,

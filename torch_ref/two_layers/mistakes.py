@@ -39,6 +39,18 @@ MISTAKES = (
         tuple(10.0**-k for k in range(3, 16)),
     ),
     Mistake(
+        "one logarithm of the loss is of S2 + {p:g}",
+        "leave the epsilon out of the logarithm, or clip S2 where it is 0 only",
+        {"losses": lambda s: -s.t * torch.log(s.S2 + s.p) - (1 - s.t) * torch.log(1 - s.S2)},
+        tuple(10.0**-k for k in range(3, 16)),
+    ),
+    Mistake(
+        "one logarithm of the loss is of 1 - S2 + {p:g}",
+        "leave the epsilon out of the logarithm, or clip S2 where it is 1 only",
+        {"losses": lambda s: -s.t * torch.log(s.S2) - (1 - s.t) * torch.log(1 - s.S2 + s.p)},
+        tuple(10.0**-k for k in range(3, 16)),
+    ),
+    Mistake(
         "∂L/∂S2 divides by S2 (1-S2) + {p:g}",
         "leave the epsilon out, or use ∂L/∂G2 = S2 - t, which needs none",
         {"dL_dS2": lambda s: (s.S2 - s.t) / (s.S2 * (1 - s.S2) + s.p) / s.terms},

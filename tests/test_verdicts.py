@@ -1,0 +1,82 @@
+"""What a verdict must not depend on: the order of sums, the calls before, buffers that are used again."""
+
+import numpy as np
+import pytest
+
+from numpy_impl import loss_and_grads
+from torch_ref import check
+
+
+def in_random_order(x, t, *parameters):
+    """Right, but its samples come in another order in each call, and so the last digits differ."""
+    order = np.random.default_rng().permutation(len(x))
+    return loss_and_grads(x[order], t[order], *parameters)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_sums_in_a_random_order_are_one_answer(dtype):
+    report = check(in_random_order, dtype=dtype)
+    assert report.passed, str(report)
+
+
+def test_answers_that_differ_by_more_than_rounding_are_two():
+    rng = np.random.default_rng(0)
+
+    def candidate(*arrays):
+        loss, grads = loss_and_grads(*arrays)
+        return loss, grads._replace(W1=grads.W1 * (1 + 1e-9 * rng.random()))
+
+    report = check(candidate)
+    assert not report.passed
+    assert "gave another answer for W1 in a second call" in str(report)
+
+
+class Buffers:
+    """Gradients in arrays that are used again in each call; summed up over the calls, if they accumulate."""
+
+    def __init__(self, *, accumulates):
+        self.accumulates, self.grads = accumulates, {}
+
+    def __call__(self, *arrays):
+        loss, grads = loss_and_grads(*arrays)
+        key = arrays[0].tobytes(), arrays[2].tobytes()
+        buffers = self.grads.setdefault(key, [np.zeros_like(grad) for grad in grads])
+        for buffer, grad in zip(buffers, grads, strict=True):
+            buffer[...] = buffer + grad if self.accumulates else grad
+        return loss, buffers
+
+
+def test_returned_buffers_are_copied_at_once():
+    assert check(Buffers(accumulates=False)).passed
+    report = check(Buffers(accumulates=True))
+    assert not report.passed
+    assert "it adds to the sums of the first; start them at zero in each call" in str(report)
+
+
+def test_a_candidate_that_remembers_earlier_calls_is_told_so():
+    calls = []
+
+    def candidate(*arrays):
+        calls.append(1)
+        loss, grads = loss_and_grads(*arrays)
+        return loss, grads._replace(W1=grads.W1 * 2) if len(calls) == 80 else grads
+
+    report = check(candidate)
+    assert not report.passed
+    assert [finding.name for finding in report.findings] == ["remembers earlier calls"]
+    assert "right when the same case is run again" in str(report)
+
+
+def test_a_memory_order_may_be_refused_but_not_answered_wrongly():
+    def refusing(x, *rest):
+        if not x.flags.c_contiguous:
+            raise ValueError("C order, please")
+        return loss_and_grads(x, *rest)
+
+    def assuming(x, *rest):
+        return loss_and_grads(x.ravel(order="K").reshape(x.shape), *rest)
+
+    assert check(refusing).passed
+    report = check(assuming)
+    assert report.failure.case.order == "Fortran"
+    assert "Fortran order]" in str(report)
