@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from torch_ref.checking import assert_matches_autograd, check
     from torch_ref.errors import ContractError, UnusableError
     from torch_ref.reference.module import Reference
+    from torch_ref.reference.operator import Operator
     from torch_ref.report import Report
     from torch_ref.results import Finding
     from torch_ref.two_layers.options import Shapes
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ContractError",
     "Finding",
+    "Operator",
     "Reference",
     "Report",
     "Shapes",
@@ -31,6 +33,7 @@ __all__ = [
 _HOMES = {
     "ContractError": "torch_ref.errors",
     "Finding": "torch_ref.results",
+    "Operator": "torch_ref.reference.operator",
     "Reference": "torch_ref.reference.module",
     "Report": "torch_ref.report",
     "Shapes": "torch_ref.two_layers.options",

@@ -8,6 +8,7 @@ from torch_ref.candidate.calling import InProcess
 from torch_ref.judging import judge
 from torch_ref.precision import PRECISIONS
 from torch_ref.reference.base import BaseReference
+from torch_ref.reference.operator import Operator
 from torch_ref.report import Report
 from torch_ref.trials import Settings
 from torch_ref.two_layers.options import Activation, Loss, Reduction, Shapes
@@ -17,8 +18,15 @@ from torch_ref.two_layers.reference import TwoLayers
 def _ignore(_: int) -> None: ...
 
 
+def _name_of(candidate: Any) -> str:
+    """Its module and name, as the command line would have it."""
+    first, *rest = candidate if isinstance(candidate, tuple) else (candidate,)
+    names = [getattr(code, "__qualname__", type(code).__qualname__) for code in (first, *rest)]
+    return f"{first.__module__}:{','.join(names)}"
+
+
 def check(
-    candidate: Callable[..., Any],
+    candidate: Callable[..., Any] | tuple[Callable[..., Any], Callable[..., Any]],
     *,
     reference: BaseReference | None = None,
     name: str | None = None,
@@ -60,8 +68,9 @@ def check(
     Raises TypeError if the candidate is not callable or the reference no `Reference`, ValueError for an option outside
     the above, UnusableError (a ValueError) for a reference that can't serve.
     """
-    if not callable(candidate):
-        raise TypeError(f"candidate: {candidate!r}, expected a function")
+    pair = isinstance(candidate, tuple) and len(candidate) == 2 and all(map(callable, candidate))
+    if not (callable(candidate) or pair):
+        raise TypeError(f"candidate: {candidate!r}, expected a function, or a pair of them: (forward, backward)")
     if not isinstance(reference, BaseReference | None):
         raise TypeError(f"reference: {reference!r}, expected a Reference")
     own = TwoLayers(activation, loss, reduction, shapes)
@@ -76,15 +85,16 @@ def check(
             raise ValueError(f"{option}: {value!r}, expected a whole number of {smallest} or more")
     against = reference or own
     called = InProcess(candidate, against.results, against.options)
-    default = f"{candidate.__module__}:{getattr(candidate, '__qualname__', type(candidate).__qualname__)}"
+    if pair and not isinstance(against, Operator):
+        raise TypeError("candidate: a pair of functions, expected one for a reference that is no Operator")
     settings = Settings(cases, seed, PRECISIONS[dtype], strict, time)
-    report = Report(name or default, against.description, settings.shown(against))
+    report = Report(name or _name_of(candidate), against.description, settings.shown(against))
     judge(called, against, settings, report, on_case)
     return report
 
 
 def assert_matches_autograd(
-    candidate: Callable[..., Any],
+    candidate: Callable[..., Any] | tuple[Callable[..., Any], Callable[..., Any]],
     *,
     reference: BaseReference | None = None,
     name: str | None = None,

@@ -4,11 +4,10 @@ The contract: f(*arguments) -> (results, gradients), where the results are the l
 several) and the gradients a sequence with one for each differentiated argument, in order and in its shape and dtype.
 """
 
-import inspect
 import io
 import sys
 import timeit
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from torch_ref.candidate.forms import called, demand_arguments, file_of, parameters_of
 from torch_ref.cases.case import Array, Case, Numbers
 from torch_ref.errors import ContractError, summary
 from torch_ref.precision import Precision
@@ -44,19 +44,15 @@ class Candidate(Protocol):
 
 
 class InProcess:
-    """A function of the caller's own process, as a candidate.
+    """A function of the caller's own process, or another form of a candidate that `called` knows.
 
     results are the names of what it returns besides the gradients. It is given those of the options that it has
     parameters for.
     """
 
-    def __init__(self, function: Callable[..., Any], results: tuple[str, ...], options: Mapping[str, str]) -> None:
-        try:
-            own = inspect.signature(function).parameters
-        except ValueError:  # a builtin without a signature
-            own = {}  # type: ignore[assignment]  # a mapping like the other
-        self.function = partial(function, **{name: value for name, value in options.items() if name in own})
-        self.results = results
+    def __init__(self, code: Any, results: tuple[str, ...], options: Mapping[str, str]) -> None:
+        self.code, self.results = code, results
+        self.options = {name: value for name, value in options.items() if name in parameters_of(code)}
 
     def __call__(self, case: Case) -> Answer:
         """Its answer for a copy of the case. What it prints never reaches standard output.
@@ -64,19 +60,20 @@ class InProcess:
         Raises ContractError when it raises, exits, writes to its arguments or returns anything but a pair of the
         results and one gradient per differentiated argument.
         """
-        copies = dict(zip(case.arguments, case.copies(), strict=True))
-        printed = io.StringIO()
+        copies, printed = case.copies(), io.StringIO()
         try:
             # exp(-G1) may overflow; what follows from that is seen later
             with redirect_stdout(printed), np.errstate(all="ignore"):
-                returned = self.function(*copies.values())
+                returned = called(self.code, case, copies, self.results, self.options)
+        except ContractError:
+            raise
         except SystemExit as error:
             raise ContractError(f"called sys.exit({error.code!r}), expected it to return") from None
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever they raise, it is theirs
-            _demand_arguments(self.function, list(case.arguments))
-            raise ContractError(f"raised {summary(error, _file_of(self.function.func))}") from error
+            demand_arguments(self.code, case)
+            raise ContractError(f"raised {summary(error, file_of(self.code))}") from error
         for name, array in case.arguments.items():
             if not np.array_equal(copies[name], array):  # all finite, so NaN has been written
                 raise ContractError(f"wrote to its argument {name}, expected its arguments unchanged")
@@ -84,9 +81,9 @@ class InProcess:
 
     def time(self, case: Case, number: int) -> float:
         """The seconds that so many calls take."""
-        called = partial(self.function, *case.arguments.values())
         with redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
-            return timeit.timeit(called, number=number)
+            call = partial(called, self.code, case, case.arguments, self.results, self.options)
+            return timeit.timeit(call, number=number)
 
 
 def _named(returned: Any, results: tuple[str, ...], case: Case) -> dict[str, Any]:
@@ -152,17 +149,3 @@ def _describe(value: Any) -> str:
     shape = getattr(value, "shape", None)
     kind = "None" if value is None else f"a {type(value).__name__}"
     return kind if shape is None else f"{kind} of shape {tuple(shape)}"
-
-
-def _demand_arguments(function: Callable[..., Any], names: list[str]) -> None:
-    try:
-        inspect.signature(function).bind(*names)
-    except TypeError:
-        raise ContractError(f"takes {inspect.signature(function)}, expected ({', '.join(names)})") from None
-    except ValueError:  # a builtin without a signature
-        return
-
-
-def _file_of(function: Callable[..., Any]) -> str:
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    return code.co_filename if code else ""

@@ -1,6 +1,7 @@
 """What one case is: the arguments of a candidate, by name, and which of them are differentiated."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,7 +12,9 @@ from torch_ref.precision import Precision
 Array: TypeAlias = npt.NDArray[Any]
 Numbers: TypeAlias = dict[str, Array]  # by name: the results, then the gradient of each differentiated argument
 
+Pack: TypeAlias = tuple[str, ...] | Mapping[str, str]
 
+UPSTREAM = "upstream"  # the first argument of an operator's backward pass
 NORMAL = "normal"  # the kind of data that is drawn if nothing is said
 
 
@@ -21,8 +24,9 @@ class Case:
 
     arguments go by name, in the order a candidate takes them. All are C-contiguous; the floating-point ones have the
     dtype of `precision`. kind is what the data is like, one of `Cases.kinds`. A candidate gets copies in this memory
-    order: C, Fortran, or strided (views with gaps). A gradient is called `gradient` and the name of its argument, as
-    in dL/dW1.
+    order: C, Fortran, or strided (views with gaps). packs says which of them it gets as one, by the name of the whole:
+    their names, or their names by key, for a tuple or a dict of arrays. A gradient is called `gradient` and the name of
+    its argument, as in dL/dW1.
     """
 
     seed: int
@@ -34,6 +38,7 @@ class Case:
     kind: str = NORMAL
     order: str = "C"
     gradient: str = "dL/d"
+    packs: Mapping[str, Pack] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -41,13 +46,24 @@ class Case:
         return sum(array.size for array in self.arguments.values())
 
     @property
+    def upstream(self) -> tuple[str, ...]:
+        """The names of the upstream gradients among the arguments, one for each output that has a gradient."""
+        return tuple(name for name in self.arguments if name.partition("[")[0] == UPSTREAM)
+
+    @property
     def given(self) -> tuple[str, ...]:
         """The names of the arguments that are not differentiated."""
         return tuple(name for name in self.arguments if name not in self.differentiated)
 
-    def copies(self) -> list[Array]:
+    def copies(self) -> Numbers:
         """Copies of the arguments, in the memory order of the case."""
-        return [_laid_out(array, self.order) for array in self.arguments.values()]
+        return {name: _laid_out(array, self.order) for name, array in self.arguments.items()}
+
+    def packed(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values of the arguments, by name, as a candidate is given them: those of a pack in one tuple or dict."""
+        packs = {name: whole for whole, pack in self.packs.items() for name in _names(pack)}
+        wholes = dict.fromkeys(packs.get(name, name) for name in values)
+        return {whole: _taken(self.packs[whole], values) if whole in self.packs else values[whole] for whole in wholes}
 
     def label(self, name: str) -> str:
         """How a result or a gradient is called in print: loss, dL/dW1."""
@@ -75,6 +91,16 @@ class Case:
             *([f"{self.order} order"] if self.order != "C" else []),
         ]
         return f"[{' '.join(words)}]"
+
+
+def _names(pack: Pack) -> Iterable[str]:
+    return pack.values() if isinstance(pack, Mapping) else pack
+
+
+def _taken(pack: Pack, values: Mapping[str, Any]) -> Any:
+    if isinstance(pack, Mapping):
+        return {key: values[name] for key, name in pack.items()}
+    return tuple(values[name] for name in pack)
 
 
 def _laid_out(array: Array, order: str) -> Array:

@@ -27,9 +27,9 @@ def dropped(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
         for of_all in (True, False):
 
             def make(case: Case, kept: slice = kept, of_all: bool = of_all) -> Numbers:  # noqa: FBT001  # a default
-                some = {name: case.arguments[name][kept].copy() for name in case.given}
-                share = len(next(iter(some.values()))) / case.sizes["batch"] if of_all else 1.0
-                made = evidence.reference.evaluate(case.with_arguments(**some))
+                made = evidence.reference.evaluate(case.with_arguments(**_kept(case, kept)))
+                batch = case.sizes["batch"]
+                share = len(range(batch)[kept]) / batch if of_all and not case.upstream else 1.0
                 return {name: array * array.dtype.type(share) for name, array in made.items()}
 
             found: set[str] = set()
@@ -41,10 +41,20 @@ def dropped(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
                 return
 
 
+def _kept(case: Case, kept: slice) -> Numbers:
+    """The data of these samples; or, of an operator, the upstream gradient of these and zero for the others."""
+    if not case.upstream:
+        return {name: case.arguments[name][kept].copy() for name in case.given}
+    arrays = {name: np.zeros_like(case.arguments[name]) for name in case.upstream}
+    for name, array in arrays.items():
+        array[kept] = case.arguments[name][kept]
+    return arrays
+
+
 def _is_batched(case: Case) -> bool:
-    """Whether every argument that is not differentiated has the batch first."""
-    batch = case.sizes.get("batch")
-    return bool(case.given) and all(case.arguments[name].shape[:1] == (batch,) for name in case.given)
+    """Whether all the data, or every upstream gradient, has the batch first."""
+    batch, data = case.sizes.get("batch"), case.upstream or case.given
+    return bool(data) and all(case.arguments[name].shape[:1] == (batch,) for name in data)
 
 
 def ignored(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:

@@ -3,7 +3,9 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+from torch import Tensor
 
 from torch_ref.cases.case import Case, Numbers
 from torch_ref.cases.drawing import Cases
@@ -21,15 +23,19 @@ Detector: TypeAlias = Callable[["Evidence", list[str]], Iterable[Finding]]  # (e
 class BaseReference(ABC):
     """What a hand-written backward pass is checked against. A new kind of reference is a subclass of this.
 
-    results: the names of what a candidate returns besides the gradients. name: the word of the command line that gave
+    name: the word of the command line that gave
     it, if one did. options: the words that a candidate with parameters of these names is given. detectors: the
     explanations of a mismatch that are tried, in this order; empty for the general ones.
     """
 
-    results: ClassVar[tuple[str, ...]]
     name: str
     options: Mapping[str, str] = {}
     detectors: tuple[Detector, ...] = ()
+
+    @property
+    @abstractmethod
+    def results(self) -> tuple[str, ...]:
+        """The names of what a candidate returns besides the gradients."""
 
     @property
     @abstractmethod
@@ -62,6 +68,10 @@ class BaseReference(ABC):
         It runs forward and backward once: the results by name, then the gradient of each differentiated argument, in
         its shape. It raises UnusableError where the reference raises, or gives no gradient.
         """
+
+    @abstractmethod
+    def results_of(self, case: Case, tensors: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """The results, differentiable, with these tensors in place of the case's arguments. To be called while lent."""
 
     def evaluate(self, case: Case) -> Numbers:
         """The results and gradients of one case."""

@@ -1,13 +1,14 @@
-"""The cases of any module: inputs and targets from its owner's function, parameters redrawn."""
+"""The cases of any module or operator: data from its owner's function, a module's parameters redrawn."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from torch import nn
 
-from torch_ref.cases.case import NORMAL, Array, Case, log_uniform
+from torch_ref.cases.case import NORMAL, Array, Case, Numbers, Pack, log_uniform
 from torch_ref.cases.drawing import WIDE, Aside, Cases, Explicit, Sizes
 from torch_ref.cases.ranges import Range
 from torch_ref.errors import UnusableError, summary
@@ -20,18 +21,33 @@ BATCH = 1, 16  # if nothing is said
 BEYOND = 129  # past the edge of a block of 32, 64 or 128
 
 
+class Data(NamedTuple):
+    """What an owner's `draw` gives: arrays by name, and which of them are one argument."""
+
+    arrays: Numbers
+    packs: Mapping[str, Pack] = {}
+
+
 @dataclass(frozen=True)
 class Batches(Cases):
-    """Cases of a module: draw_batch(rng, batch) gives the inputs and targets, the batch is within the range.
+    """Cases of the batches within a range; what the data is, a subclass says.
 
-    Kinds of data: normal; or every other sample a repetition of the one before.
+    Kinds of data: normal; or every other sample a repetition of the one before, where every array has the batch first.
     """
 
-    module: nn.Module
-    draw_batch: Callable[[np.random.Generator, int], tuple[Any, Any]]
+    module: nn.Module | None
+    draw_data: Callable[[np.random.Generator, int], Any]
     batch: Range
 
     kinds: ClassVar[tuple[str, ...]] = (NORMAL, REPEATED)
+
+    @abstractmethod
+    def data_of(self, drawn: Any, precision: Precision) -> Data:
+        """What `draw` gave, as arrays. Raises UnusableError for what is of no use."""
+
+    @abstractmethod
+    def complete(self, case: Case, rng: np.random.Generator) -> Case:
+        """The case with all that is not data or a parameter, and with what is differentiated."""
 
     @property
     def ranges(self) -> Mapping[str, Range]:
@@ -62,39 +78,35 @@ class Batches(Cases):
     ) -> Case:
         """The case of this batch that `seed` stands for: always the same one. None is saturated.
 
-        Raises UnusableError when draw_batch does not give two arrays of finite numbers.
+        Raises UnusableError when `draw` does not give arrays of finite numbers.
         """
         rng = np.random.default_rng(seed)
         scale = log_uniform(rng, *SCALES) if rng.integers(WIDE) == 0 else 1.0
-        parameters = redrawn(self.module, rng)
-        given = self._given(rng, sizes[0], precision)
+        parameters = redrawn(self.module, rng) if self.module else {}
+        try:
+            drawn = self.draw_data(rng, sizes[0])
+        except Exception as error:
+            raise UnusableError(f"reference: draw raised {summary(error)}") from error
+        given, packs = self.data_of(drawn, precision)
         if kind == REPEATED and all(array.shape[:1] == sizes for array in given.values()):
             rows = np.arange(sizes[0]) // 2 * 2
             given = {name: array[rows] for name, array in given.items()}
-        return Case(
+        case = Case(
             seed=seed,
             sizes=dict(zip(self.ranges, sizes, strict=True)),
             arguments=given | {name: np.array(scale * p, precision.name, order="C") for name, p in parameters.items()},
-            differentiated=tuple(parameters),
+            differentiated=(),
             precision=precision,
             saturated=saturated,
             kind=kind,
             order=order,
+            packs=packs,
         )
-
-    def _given(self, rng: np.random.Generator, batch: int, precision: Precision) -> dict[str, Array]:
-        try:
-            drawn = self.draw_batch(rng, batch)
-        except Exception as error:
-            raise UnusableError(f"reference: draw raised {summary(error)}") from error
-        if not isinstance(drawn, tuple) or len(drawn) != 2:
-            raise UnusableError(f"reference: draw returned a {type(drawn).__name__}, expected (inputs, targets)")
-        names = "inputs", "targets"
-        return {name: _usable(name, array, precision) for name, array in zip(names, drawn, strict=True)}
+        return self.complete(case, rng)
 
 
-def _usable(name: str, value: Any, precision: Precision) -> Array:
-    """The array, C-contiguous, in the check's dtype if it is floating-point."""
+def usable(name: str, value: Any, precision: Precision) -> Array:
+    """The array, C-contiguous, in the check's dtype if it is floating-point. Raises UnusableError for anything else."""
     try:
         array = np.asarray(value)
     except ValueError as error:  # a ragged list

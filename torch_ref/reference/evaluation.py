@@ -2,12 +2,14 @@
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from torch_ref.cases.case import Array, Case, Numbers
 from torch_ref.errors import UnusableError, summary
@@ -20,10 +22,13 @@ from torch_ref.torch_private import TARGET_SIZE_WARNING
 class ModuleReference(BaseReference):
     """An nn.Module and a loss(outputs, targets) of what it returns: the gradient goes to the module's parameters.
 
-    A case has the arguments inputs and targets, and each parameter in the order of the module's own.
+    A case has the arguments inputs and targets, one array or several, and each parameter in the module's own order.
     """
 
-    results: ClassVar[tuple[str, ...]] = ("loss",)
+    @property
+    def results(self) -> tuple[str, ...]:
+        """The loss alone."""
+        return ("loss",)
 
     @property
     @abstractmethod
@@ -32,46 +37,66 @@ class ModuleReference(BaseReference):
 
     @property
     @abstractmethod
-    def loss_function(self) -> Callable[[Any, Tensor], Tensor]:
+    def loss_function(self) -> Callable[[Any, Any], Tensor]:
         """A scalar of what the module returns and of the targets; a module itself, perhaps."""
 
-    @abstractmethod
-    def as_parameter(self, array: Array, parameter: nn.Parameter) -> Tensor:
-        """The parameter's new value, on the memory of the case's array."""
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """The names of the parameters among the arguments of a case, in the module's order."""
+        return tuple(name for name, _ in self.network.named_parameters())
+
+    def as_parameter(self, tensor: Tensor, parameter: nn.Parameter) -> Tensor:  # noqa: ARG002  # two layers need it
+        """An argument in the shape of the parameter, on the same memory."""
+        return tensor
 
     @contextmanager
     def lent(self) -> Iterator[Evaluate]:
         """See BaseReference."""
         modules = [part for part in (self.network, self.loss_function) if isinstance(part, nn.Module)]
-        parameters = list(self.network.parameters())
+        parameters = dict(zip(self.parameter_names, self.network.parameters(), strict=True))
         with lent(*modules, given=self.network) as renew:
 
             def evaluate(case: Case) -> Numbers:
                 renew(getattr(torch, case.precision.name))
-                for parameter, name in zip(parameters, case.differentiated, strict=True):
-                    parameter.data = self.as_parameter(case.arguments[name], parameter)
+                for name, parameter in parameters.items():
+                    parameter.data = self.as_parameter(torch.from_numpy(case.arguments[name]), parameter)
+                # Copies, since a model may write to what it is given; NumPy's, since torch's would be perturbed.
+                data = {name: torch.from_numpy(array.copy()) for name, array in case.arguments.items()}
+                data = {name: tensor for name, tensor in data.items() if name not in parameters}
+                leaves = [
+                    parameters[name] if name in parameters else data[name].requires_grad_()
+                    for name in case.differentiated
+                ]
                 with torch.enable_grad():
-                    return self._differentiated(case, parameters)
+                    loss = self._loss(case, data, lambda args, kwargs: self.network(*args, **kwargs))
+                    return self._differentiated(case, loss, leaves)
 
             yield evaluate
 
-    def _differentiated(self, case: Case, parameters: list[nn.Parameter]) -> Numbers:
-        loss = self._loss(case)
+    def results_of(self, case: Case, tensors: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """See BaseReference."""
+        names = dict(zip(self.parameter_names, self.network.named_parameters(), strict=True))
+        state = {own: self.as_parameter(tensors[name], parameter) for name, (own, parameter) in names.items()}
+        network = partial(functional_call, self.network, state)
+        return (self._loss(case, {name: t for name, t in tensors.items() if name not in names}, network),)
+
+    def _differentiated(self, case: Case, loss: Tensor, leaves: list[Tensor]) -> Numbers:
         numbers = {"loss": loss.detach().numpy()}
-        grads = torch.autograd.grad(loss, parameters, allow_unused=True)
+        grads = torch.autograd.grad(loss, leaves, allow_unused=True)
         for name, grad in zip(case.differentiated, grads, strict=True):
             if grad is None:
                 raise UnusableError(f"reference: the loss does not depend on {name}; leave it out of the model")
-            if grad.layout is not torch.strided:
-                raise UnusableError(f"reference: the gradient of {name} is sparse, expected a dense one; sparse=False")
-            numbers[name] = grad.numpy().reshape(case.arguments[name].shape)
+            numbers[name] = dense(name, grad).reshape(case.arguments[name].shape)
         return numbers
 
-    def _loss(self, case: Case) -> Tensor:
-        # Copies, since a model may write to what it is given; NumPy's, since torch's would be perturbed in a replay.
-        inputs, targets = (torch.from_numpy(case.arguments[name].copy()) for name in ("inputs", "targets"))
+    def _loss(self, case: Case, data: Mapping[str, Tensor], network: Callable[..., Any]) -> Tensor:
+        inputs, targets, *_ = case.packed(data).values()
         try:
-            loss = self.loss_function(self.network(inputs), targets)
+            if isinstance(inputs, dict):
+                outputs = network((), inputs)
+            else:
+                outputs = network(inputs if isinstance(inputs, tuple) else (inputs,), {})
+            loss = self.loss_function(outputs, targets)
         except Exception as error:
             hint = "; does it need more samples? Say batch=(2, 16)" if case.sizes["batch"] == 1 else ""
             raise UnusableError(f"reference: raised {summary(error)}{hint}  {case}") from error
@@ -98,15 +123,26 @@ class ModuleReference(BaseReference):
         if not any(True for _ in self.network.parameters()):
             raise UnusableError("reference: the model has no parameters, expected at least one")
         for name, parameter in self.network.named_parameters():
-            if isinstance(parameter, nn.UninitializedParameter):
-                raise UnusableError(f"reference: {name} has no shape yet, expected one; call the model once")
-            if (kind := str(parameter.dtype).removeprefix("torch.")) not in PRECISIONS:
-                hint = "; call model.float()" if parameter.is_floating_point() else ""
-                choices = " or ".join(sorted(PRECISIONS))
-                raise UnusableError(f"reference: {name} is {kind}, expected {choices}{hint}")
-            if parameter.device.type != "cpu":
-                raise UnusableError(f"reference: {name} is on {parameter.device}, expected cpu; call model.cpu()")
-            if not parameter.requires_grad:
-                raise UnusableError(f"reference: {name} does not require a gradient, expected every parameter to")
+            demand_usable_parameter(name, parameter)
             if name in {"inputs", "targets", *self.results}:
                 raise UnusableError(f"reference: a parameter is called {name}, as something else is; rename it")
+
+
+def demand_usable_parameter(name: str, parameter: nn.Parameter) -> None:
+    """Raise UnusableError for a parameter without a shape, of another dtype or on another device."""
+    if isinstance(parameter, nn.UninitializedParameter):
+        raise UnusableError(f"reference: {name} has no shape yet, expected one; call the model once")
+    if (kind := str(parameter.dtype).removeprefix("torch.")) not in PRECISIONS:
+        hint = "; call model.float()" if parameter.is_floating_point() else ""
+        choices = " or ".join(sorted(PRECISIONS))
+        raise UnusableError(f"reference: {name} is {kind}, expected {choices}{hint}")
+    if parameter.device.type != "cpu":
+        raise UnusableError(f"reference: {name} is on {parameter.device}, expected cpu; call model.cpu()")
+
+
+def dense(name: str, gradient: Tensor) -> Array:
+    """A gradient as an array. Raises UnusableError for a sparse one."""
+    if gradient.layout is not torch.strided:
+        raise UnusableError(f"reference: the gradient of {name} is sparse, expected a dense one; say sparse=False")
+    array: Array = gradient.numpy()
+    return array

@@ -66,7 +66,7 @@ class TwoLayers(ModuleReference):
         return twin(Parameters.from_seed(0, 1, 1, 1), self.activation)
 
     @cached_property
-    def loss_function(self) -> Callable[[Any, Tensor], Tensor]:
+    def loss_function(self) -> Callable[[Any, Any], Tensor]:
         """The function of torch."""
         return partial(LOSSES[self.loss].function, reduction=self.reduction)
 
@@ -97,9 +97,13 @@ class TwoLayers(ModuleReference):
                 words += [f"--{width}", "..".join(map(str, bounds))]
         return tuple(words)
 
-    def as_parameter(self, array: Array, parameter: nn.Parameter) -> Tensor:
-        """The parameter's new value, on the memory of the case's array: a bias is (n, 1) there, and (n,) in torch."""
-        tensor = torch.from_numpy(array)
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Their names among the arguments of a case."""
+        return Parameters._fields
+
+    def as_parameter(self, tensor: Tensor, parameter: nn.Parameter) -> Tensor:
+        """An argument in the shape of the parameter, on the same memory: a bias is (n, 1) in a case, (n,) in torch."""
         return tensor.flatten() if parameter.dim() == 1 else tensor
 
     def with_largest_batch(self, largest: int) -> Self:

@@ -1,0 +1,196 @@
+"""Any differentiable torch function as the reference: its outputs, and its vector-Jacobian product."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from torch_ref.cases.case import UPSTREAM, Array, Case, Numbers
+from torch_ref.cases.ranges import Range, demand_range
+from torch_ref.errors import UnusableError, summary
+from torch_ref.precision import Precision
+from torch_ref.reference.base import BaseReference, Evaluate
+from torch_ref.reference.batches import BATCH, Batches, Data, usable
+from torch_ref.reference.evaluation import demand_usable_parameter, dense
+from torch_ref.reference.lending import lent
+from torch_ref.results import Description
+
+
+@dataclass(frozen=True, eq=False)
+class Operator(BaseReference):
+    """A layer, an operator, any function of tensors: what a backward pass by itself is checked against.
+
+    function: a differentiable function of tensors that returns one tensor or several, or an nn.Module.
+
+    draw(rng, batch): the arguments by name, in order, a dict of NumPy arrays of any shapes, from a
+    np.random.Generator. batch is a size to use or to leave. Floating-point arrays are converted to the dtype of the
+    check and differentiated; integers and booleans are passed as they are. A module's parameters follow by name,
+    redrawn for each case.
+
+    constant: the names of floating-point arguments that have no gradient. batch: the smallest and the largest.
+    name: how reports call it; else the function's.
+
+    A candidate is called as candidate(upstream, *arguments) and returns (outputs, gradients): the outputs as the
+    function's (a sequence, if there are several), and a gradient for each differentiated argument, in order and in its
+    shape: the sum over all outputs of upstream · ∂output/∂argument. upstream, of standard normal numbers, has the shape
+    of the output; for several outputs it is a tuple. Raises ValueError for a batch that is no range.
+
+    >>> print(Operator(torch.sin, lambda rng, batch: {"x": rng.standard_normal(batch)}))
+    sin
+    """
+
+    function: Callable[..., Any]
+    draw: Callable[[np.random.Generator, int], Mapping[str, Array]]
+    constant: tuple[str, ...] = ()
+    batch: Range = BATCH
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        demand_range("batch", self.batch)
+
+    @cached_property
+    def cases(self) -> "OperatorCalls":
+        """What draws its cases."""
+        return OperatorCalls(self.module, self.draw, self.batch, self)
+
+    @property
+    def module(self) -> nn.Module | None:
+        """The function, if it is a module."""
+        return self.function if isinstance(self.function, nn.Module) else None
+
+    @cached_property
+    def results(self) -> tuple[str, ...]:
+        """The names of the outputs: out; or out[0], out[1], ... if there are several."""
+        return _names_of(self.outputs(self.cases.draw(*self.cases.explicit()[0].sizes, seed=0)))
+
+    @property
+    def description(self) -> Description:
+        """The function's name, or the module's class."""
+        own = getattr(self.function, "__name__", type(self.function).__name__)
+        words = ("--reference", self.name, "--max-batch", str(self.batch[1]))
+        return Description(self.name or own, own, None, words)
+
+    def with_largest_batch(self, largest: int) -> Self:
+        """The same reference with batches up to this."""
+        return replace(self, batch=(min(self.batch[0], largest), largest))
+
+    def named(self, name: str) -> Self:
+        """The same reference under this name."""
+        return replace(self, name=name)
+
+    @contextmanager
+    def lent(self) -> Iterator[Evaluate]:
+        """See BaseReference."""
+        modules = [self.module] if self.module else []
+        with lent(*modules, given=self.module) as renew:
+
+            def evaluate(case: Case) -> Numbers:
+                renew(getattr(torch, case.precision.name))
+                tensors = _tensors(case)
+                leaves = [tensors[name].requires_grad_() for name in case.differentiated]
+                with torch.enable_grad():
+                    outputs = dict(zip(self.results, self.results_of(case, tensors), strict=True))
+                    return self._differentiated(case, outputs, tensors, leaves)
+
+            yield evaluate
+
+    def results_of(self, case: Case, tensors: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """See BaseReference."""
+        names = [name for name in case.arguments if name not in case.upstream]
+        state = {name: tensors[name] for name, _ in self.module.named_parameters()} if self.module else {}
+        own = tuple(tensors[name] for name in names if name not in state)
+        try:
+            outputs = functional_call(self.module, state, own) if self.module else self.function(*own)
+        except Exception as error:
+            raise UnusableError(f"reference: raised {summary(error)}  {case}") from error
+        several = outputs if isinstance(outputs, tuple | list) else (outputs,)
+        for output in several:
+            if not isinstance(output, Tensor):
+                raise UnusableError(f"reference: returned a {type(output).__name__}, expected a tensor or several")
+        return tuple(several)
+
+    def _differentiated(
+        self, case: Case, outputs: dict[str, Tensor], tensors: dict[str, Tensor], leaves: list[Tensor]
+    ) -> Numbers:
+        numbers: Numbers = {name: output.detach().numpy() for name, output in outputs.items()}
+        differentiable = {name: output for name, output in outputs.items() if output.requires_grad}
+        if not differentiable:
+            raise UnusableError("reference: no output depends on an argument that has a gradient, expected one to")
+        upstream = [tensors[upstream_of(name)] for name in differentiable]
+        grads = torch.autograd.grad(list(differentiable.values()), leaves, upstream, allow_unused=True)
+        for name, grad in zip(case.differentiated, grads, strict=True):
+            if grad is None:
+                raise UnusableError(f"reference: no output depends on {name}; say constant=({name!r},)")
+            numbers[name] = dense(name, grad)
+        return numbers
+
+    def outputs(self, case: Case) -> tuple[Tensor, ...]:
+        """What the function returns for a case, without a gradient."""
+        modules = [self.module] if self.module else []
+        with lent(*modules, given=self.module) as renew, torch.no_grad():
+            renew(getattr(torch, case.precision.name))
+            return self.results_of(case, _tensors(case))
+
+    def demand_usable(self, precision: Precision) -> None:
+        """Raise UnusableError for a reference that can't serve, with what is wrong and what would be right."""
+        if not callable(self.function):
+            raise UnusableError(f"reference: function is a {type(self.function).__name__}, expected a function")
+        for name, parameter in self.module.named_parameters() if self.module else ():
+            demand_usable_parameter(name, parameter)
+        super().demand_usable(precision)
+
+
+@dataclass(frozen=True)
+class OperatorCalls(Batches):
+    """Cases of an operator: its arguments, a module's parameters, and an upstream gradient for each output."""
+
+    reference: Operator
+
+    def data_of(self, drawn: Any, precision: Precision) -> Data:
+        """The arguments by name."""
+        if not isinstance(drawn, Mapping):
+            raise UnusableError(f"reference: draw returned a {type(drawn).__name__}, expected a dict of arrays")
+        for name in drawn:
+            if not isinstance(name, str) or name.partition("[")[0] in (UPSTREAM, "out"):
+                raise UnusableError(f"reference: an argument is called {name!r}, as something else is; rename it")
+        return Data({name: usable(name, value, precision) for name, value in drawn.items()})
+
+    def complete(self, case: Case, rng: np.random.Generator) -> Case:
+        """With an upstream gradient before the arguments, and with what is differentiated."""
+        if missing := [name for name in self.reference.constant if name not in case.arguments]:
+            raise UnusableError(f"reference: constant: no argument is called {missing[0]!r}")
+        frozen = {n for n, p in self.module.named_parameters() if not p.requires_grad} if self.module else set()
+        floats = [name for name, array in case.arguments.items() if array.dtype.kind == "f"]
+        names = tuple(name for name in floats if name not in {*self.reference.constant, *frozen})
+        if not names:
+            raise UnusableError(
+                "reference: no argument has a gradient, expected a floating-point one that is not constant"
+            )
+        outputs = self.reference.outputs(case)
+        upstream = {
+            upstream_of(name): np.asarray(rng.standard_normal(tuple(output.shape)), case.precision.name)
+            for name, output in zip(_names_of(outputs), outputs, strict=True)
+            if output.is_floating_point()
+        }
+        packs = {UPSTREAM: tuple(upstream)} if len(upstream) > 1 else {}
+        return replace(case, arguments=upstream | case.arguments, differentiated=names, packs=packs, gradient="∂/∂")
+
+
+def upstream_of(output: str) -> str:
+    """The name of the upstream gradient of an output: upstream of out, upstream[1] of out[1]."""
+    return output.replace("out", UPSTREAM, 1)
+
+
+def _names_of(outputs: tuple[Tensor, ...]) -> tuple[str, ...]:
+    return ("out",) if len(outputs) == 1 else tuple(f"out[{i}]" for i in range(len(outputs)))
+
+
+def _tensors(case: Case) -> dict[str, Tensor]:
+    """The arguments as tensors, copied by NumPy: torch's copies would be perturbed in a replay."""
+    return {name: torch.from_numpy(array.copy()) for name, array in case.arguments.items()}
