@@ -53,7 +53,7 @@ class Summary:
     """The cases of one kind: how many, how many failed, a tally of each line, and the smallest case that fails.
 
     breaches are failures of the contract, breach the first of them: no lines came of those. outcomes has the sizes of
-    every case, and whether it passed. gradients are the names of the tallies that are gradients.
+    every case, and whether it passed. results and gradients are the names of what the reference gives.
     """
 
     cases: int = 0
@@ -63,12 +63,15 @@ class Summary:
     tallies: dict[str, Tally] = field(default_factory=dict)
     failure: Comparison | None = None
     outcomes: list[tuple[dict[str, int], bool]] = field(default_factory=list)
+    results: tuple[str, ...] = ()
     gradients: tuple[str, ...] = ()
 
     def add(self, comparison: Comparison) -> None:
         """Count one more case."""
         self.cases += 1
         self.gradients = comparison.case.differentiated
+        if comparison.breach is None:
+            self.results = tuple(name for name in comparison.autograd if name not in self.gradients)
         self.breaches += comparison.breach is not None
         self.breach = self.breach or (comparison if comparison.breach is not None else None)
         self.outcomes.append((comparison.case.sizes, comparison.passed))
@@ -94,6 +97,8 @@ class Summary:
     def notes(self) -> list[str]:
         """A note on each line that is zero or untested, or of which more than half of the cases prove nothing."""
         notes = []
+        if absent := [name for name in self.results if name not in self.tallies]:
+            notes.append(f"returns no {' and '.join(absent)}: the gradients alone are judged")
         why = "rounding, or a kink, moves autograd's own by as much as it is large"
         for name, tally in self.tallies.items():
             label, status = tally.worst.label, self.status(name)

@@ -1,13 +1,14 @@
 """A candidate called on copies of a case, and what it returns, held to the contract.
 
 The contract: f(*arguments) -> (results, gradients), where the results are the loss (or a sequence, if there are
-several) and the gradients a sequence with one for each differentiated argument, in order and in its shape and dtype.
+several; or None) and the gradients one for each differentiated argument, in a sequence or by name, each in the shape
+and dtype of its argument.
 """
 
 import io
 import sys
 import timeit
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from torch_ref.candidate.forms import called, demand_arguments, file_of, parameters_of
+from torch_ref.candidate.naming import named
 from torch_ref.cases.case import Array, Case, Numbers
 from torch_ref.errors import ContractError, summary
 from torch_ref.precision import Precision
@@ -25,7 +27,7 @@ from torch_ref.precision import Precision
 class Answer:
     """What a candidate returned for a case, by name: arrays in whatever shape, or why there is none.
 
-    printed says whether it wrote to standard output.
+    A result that it leaves out is in neither. printed says whether it wrote to standard output.
     """
 
     arrays: Numbers = field(default_factory=dict)
@@ -77,33 +79,13 @@ class InProcess:
         for name, array in case.arguments.items():
             if not np.array_equal(copies[name], array):  # all finite, so NaN has been written
                 raise ContractError(f"wrote to its argument {name}, expected its arguments unchanged")
-        return _answer(_named(returned, self.results, case), case.precision, printed=bool(printed.getvalue()))
+        return _answer(named(returned, self.results, case), case.precision, printed=bool(printed.getvalue()))
 
     def time(self, case: Case, number: int) -> float:
         """The seconds that so many calls take."""
         with redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
             call = partial(called, self.code, case, case.arguments, self.results, self.options)
             return timeit.timeit(call, number=number)
-
-
-def _named(returned: Any, results: tuple[str, ...], case: Case) -> dict[str, Any]:
-    """The values returned, by the names of the results and of the differentiated arguments."""
-    if not _is_sequence(returned) or len(returned) != 2:
-        raise ContractError(f"returned {_describe(returned)}, {_expected(results, case)}")
-    values, grads = returned
-    if len(results) == 1:
-        values = (values,)
-    elif not _is_sequence(values) or len(values) != len(results):
-        raise ContractError(f"returned {_describe(values)} as the results, {_expected(results, case)}")
-    if not _is_sequence(grads) or len(grads) != len(case.differentiated):
-        raise ContractError(f"returned {_describe(grads)} as the gradients, {_expected(results, case)}")
-    return dict(zip((*results, *case.differentiated), (*values, *grads), strict=True))
-
-
-def _expected(results: tuple[str, ...], case: Case) -> str:
-    gradients = ", ".join(case.label(name).replace("/", "_") for name in case.differentiated)
-    several = f"({', '.join(results)})" if len(results) > 1 else results[0]
-    return f"expected ({several}, ({gradients}))"
 
 
 def _answer(values: dict[str, Any], precision: Precision, *, printed: bool) -> Answer:
@@ -137,15 +119,3 @@ def differing(first: Numbers, again: Numbers) -> list[str]:
     """The names of what came both times, as floating-point numbers, and is not the same."""
     both = {name: (first[name], array) for name, array in again.items() if name in first and array.dtype.kind == "f"}
     return [name for name, (once, twice) in both.items() if not np.array_equal(once, twice, equal_nan=True)]
-
-
-def _is_sequence(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)
-
-
-def _describe(value: Any) -> str:
-    if _is_sequence(value):
-        return f"a {type(value).__name__} of {len(value)}"
-    shape = getattr(value, "shape", None)
-    kind = "None" if value is None else f"a {type(value).__name__}"
-    return kind if shape is None else f"{kind} of shape {tuple(shape)}"

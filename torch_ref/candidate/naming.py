@@ -1,0 +1,69 @@
+"""What a candidate returned, by the names of the results and of the differentiated arguments."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch_ref.cases.case import Case
+from torch_ref.errors import ContractError
+
+# How a gradient is called besides the name of its argument: dW1, dL_dW1, dL/dW1, grad_W1, W1_grad, in any case.
+PREFIXES = re.compile(r"^(dl[_/]?d|d_?|∂l?/?∂?|grad(ient)?s?_?(of_?)?)|(_?grad)$", re.IGNORECASE)
+
+
+def named(returned: Any, results: tuple[str, ...], case: Case) -> dict[str, Any]:
+    """The values of (results, gradients), by name; a result that is None is left out.
+
+    The gradients are a sequence in order, or a mapping by name; without results, the mapping alone will do. Raises
+    ContractError for anything else.
+    """
+    if isinstance(returned, Mapping):
+        returned = (None, returned)
+    if not _is_sequence(returned) or len(returned) != 2:
+        raise ContractError(f"returned {_described(returned)}, {_expected(results, case)}")
+    values, grads = returned
+    if values is None or len(results) == 1:
+        values = [values] * len(results)
+    elif not _is_sequence(values) or len(values) != len(results):
+        raise ContractError(f"returned {_described(values)} as the results, {_expected(results, case)}")
+    if isinstance(grads, Mapping):
+        grads = [grads[_key(grads, name, case)] for name in case.differentiated]
+    if not _is_sequence(grads) or len(grads) != len(case.differentiated):
+        raise ContractError(f"returned {_described(grads)} as the gradients, {_expected(results, case)}")
+    found = {name: value for name, value in zip(results, values, strict=True) if value is not None}
+    return found | dict(zip(case.differentiated, grads, strict=True))
+
+
+def _key(gradients: Mapping[Any, Any], name: str, case: Case) -> Any:
+    """The one key that stands for the gradient of this argument."""
+    meant = [key for key in gradients if isinstance(key, str) and _means(key, name)]
+    if len(meant) != 1:
+        keys = ", ".join(map(str, gradients))
+        wrong = (
+            f"two gradients {case.label(name)} ({' and '.join(meant)})" if meant else f"no gradient {case.label(name)}"
+        )
+        raise ContractError(f"returned {wrong} among {keys}, expected one called {name}, d{name} or dL_d{name}")
+    return meant[0]
+
+
+def _means(key: str, name: str) -> bool:
+    plain = name.casefold()
+    return plain in (key.casefold(), PREFIXES.sub("", key, count=1).casefold())
+
+
+def _expected(results: tuple[str, ...], case: Case) -> str:
+    gradients = ", ".join(case.label(name).replace("/", "_") for name in case.differentiated)
+    several = f"({', '.join(results)})" if len(results) > 1 else results[0]
+    return f"expected ({several}, ({gradients}))"
+
+
+def _is_sequence(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _described(value: Any) -> str:
+    if _is_sequence(value):
+        return f"a {type(value).__name__} of {len(value)}"
+    shape = getattr(value, "shape", None)
+    kind = "None" if value is None else f"a {type(value).__name__}"
+    return kind if shape is None else f"{kind} of shape {tuple(shape)}"
