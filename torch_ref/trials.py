@@ -21,7 +21,7 @@ from torch_ref.errors import ContractError, UnusableError
 from torch_ref.outcome import Outcome, Status, Summary
 from torch_ref.precision import FLOAT64, Precision
 from torch_ref.reference.base import BaseReference, Evaluate
-from torch_ref.results import Comparison
+from torch_ref.results import ZERO, Comparison
 from torch_ref.rounding import allowed, noise
 
 # Whatever profile is loaded, and inside a test that Hypothesis runs too: the same cases for the same seed.
@@ -143,7 +143,7 @@ class Trials:
         for case in cases if doubtful else ():
             right = self.evaluate(case)
             measured = noise(partial(self.evaluate, case), right)
-            doubtful = {n: tally for n, tally in doubtful.items() if np.abs(right[n]).max() <= 2 * measured[n]}
+            doubtful = {n: tally for n, tally in doubtful.items() if np.abs(right[n]).max() <= ZERO * measured[n]}
         for tally in doubtful.values():
             tally.zero = tally.cases
 

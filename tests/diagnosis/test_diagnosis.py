@@ -288,9 +288,10 @@ ODD = {
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
 def test_whatever_comes_back_is_refused_and_told_about(odd, names):
     report = check(changed(**dict.fromkeys(names, lambda g, _: odd(g))), cases=2)
-    assert {name for name, tally in report.ordinary.tallies.items() if tally.failed} == set(names)
-    assert {name for finding in report.findings for name in finding.tensors} == set(names)
-    assert "The smallest case that fails" in str(report)
+    wrong = set(names) - ({"loss"} if odd(np.ones(())) is None else set())  # a loss may be None
+    assert {name for name, tally in report.ordinary.tallies.items() if tally.failed} == wrong
+    assert {name for finding in report.findings for name in finding.tensors} == wrong
+    assert ("The smallest case that fails" in str(report)) == bool(wrong)
 
 
 def test_what_is_nearly_right_in_one_case_and_nan_in_another_is_not_called_nearly_right():

@@ -185,7 +185,7 @@ class Sparse(nn.Module):
 
 UNUSABLE = {
     "ragged": (nn.Linear(3, 2), lambda *_: ([[1.0], [1.0, 2.0]], 0), "draw gives inputs that are no array, but ragged"),
-    "a dict": (nn.Linear(3, 2), lambda *_: ({"x": 1}, 0), "draw gives inputs as a dict, expected an array"),
+    "a dict": (nn.Linear(3, 2), lambda *_: ({"x": {}}, 0), r"draw gives inputs\[x\] as a dict, expected an array"),
     "None": (nn.Linear(3, 2), lambda *_: (None, 0), "draw gives inputs as a NoneType, expected an array"),
     "sparse": (Sparse(), lambda r, n: (r.integers(0, 5, n), r.random((n, 2))), "embedding.weight is sparse"),
     "complex": (Complex(), draw, "weight is complex64, expected float32 or float64$"),

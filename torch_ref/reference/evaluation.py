@@ -61,8 +61,8 @@ class ModuleReference(BaseReference):
                 for name, parameter in parameters.items():
                     parameter.data = self.as_parameter(torch.from_numpy(case.arguments[name]), parameter)
                 # Copies, since a model may write to what it is given; NumPy's, since torch's would be perturbed.
-                data = {name: torch.from_numpy(array.copy()) for name, array in case.arguments.items()}
-                data = {name: tensor for name, tensor in data.items() if name not in parameters}
+                given = {name: array for name, array in case.arguments.items() if name not in parameters}
+                data = {name: torch.from_numpy(array.copy()) for name, array in given.items()}
                 leaves = [
                     parameters[name] if name in parameters else data[name].requires_grad_()
                     for name in case.differentiated
