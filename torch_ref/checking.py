@@ -11,6 +11,7 @@ from torch_ref.reference.base import BaseReference
 from torch_ref.reference.operator import Operator
 from torch_ref.report import Report
 from torch_ref.trials import Settings
+from torch_ref.two_layers.layouts import fitted
 from torch_ref.two_layers.options import Activation, Loss, Reduction, Shapes
 from torch_ref.two_layers.reference import TwoLayers
 
@@ -40,6 +41,7 @@ def check(
     loss: Loss = "bce",
     reduction: Reduction = "mean",
     shapes: Shapes = Shapes(),  # noqa: B008  # immutable
+    layout: str | None = None,
 ) -> Report:
     """Check a hand-written backward pass against autograd on many cases, and report what was found.
 
@@ -60,6 +62,8 @@ def check(
     loss: of the two-layer network, "bce", "mse" or "half-mse".
     reduction: of that loss over batch × out, "mean" or "sum".
     shapes: of the two-layer network, the batches and widths to draw.
+    layout: of the two-layer network, the shapes in which the candidate takes inputs, W1 and B1, as in
+        "(in, batch) (in, hidden) (1, hidden)"; None to find the one that fits.
 
     A candidate with parameters called activation, loss or reduction is given those. A failure is shrunk to the smallest
     case that fails, and diagnosed. torch computes on one thread meanwhile. Ctrl-C ends the check and gives the report
@@ -73,7 +77,7 @@ def check(
         raise TypeError(f"candidate: {candidate!r}, expected a function, or a pair of them: (forward, backward)")
     if not isinstance(reference, BaseReference | None):
         raise TypeError(f"reference: {reference!r}, expected a Reference")
-    own = TwoLayers(activation, loss, reduction, shapes)
+    own = TwoLayers(activation, loss, reduction, shapes, layout=layout)
     if reference:
         defaults = {field.name: field.default for field in fields(TwoLayers)}
         if given := [option for option, default in defaults.items() if getattr(own, option) != default]:
@@ -85,6 +89,8 @@ def check(
             raise ValueError(f"{option}: {value!r}, expected a whole number of {smallest} or more")
     against = reference or own
     called = InProcess(candidate, against.results, against.options)
+    if isinstance(against, TwoLayers) and against.layout is None:
+        against = fitted(called, against)
     if pair and not isinstance(against, Operator):
         raise TypeError("candidate: a pair of functions, expected one for a reference that is no Operator")
     settings = Settings(cases, seed, PRECISIONS[dtype], strict, time)
@@ -108,6 +114,7 @@ def assert_matches_autograd(
     loss: Loss = "bce",
     reduction: Reduction = "mean",
     shapes: Shapes = Shapes(),  # noqa: B008  # immutable
+    layout: str | None = None,
 ) -> None:
     """Raise AssertionError, with the report as its message, unless `check` of the same options passes.
 
@@ -119,7 +126,7 @@ def assert_matches_autograd(
     strict: whether saturated cases decide too.
     time: whether to measure a call of the candidate and of autograd.
     on_case: called with the number of cases judged so far.
-    activation, loss, reduction, shapes: of the two-layer network, as in `check`.
+    activation, loss, reduction, shapes, layout: of the two-layer network, as in `check`.
 
     Raises what `check` raises besides, and KeyboardInterrupt on Ctrl-C.
     """
@@ -138,6 +145,7 @@ def assert_matches_autograd(
         loss=loss,
         reduction=reduction,
         shapes=shapes,
+        layout=layout,
     )
     if report.interrupted:
         raise KeyboardInterrupt

@@ -208,7 +208,8 @@ def test_json_is_the_documented_interface(mine, capsys):
     }  # fmt: skip
     assert document["reference"]["seconds_per_call"] > 0
     assert set(document["settings"]) == {
-        "cases", "seed", "dtype", "activation", "loss", "reduction", "batch", "inputs", "hidden", "outputs", "strict"
+        "cases", "seed", "dtype", "activation", "loss", "reduction", "batch", "inputs", "hidden", "outputs", "strict",
+        "layout",
     }  # fmt: skip
     bad, good = document["candidates"]
     for candidate in bad, good:

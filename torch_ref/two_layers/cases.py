@@ -12,7 +12,8 @@ from torch_ref.cases.case import NORMAL, Array, Case, log_uniform
 from torch_ref.cases.drawing import WIDE, Aside, Cases, Explicit, Sizes
 from torch_ref.cases.ranges import Range
 from torch_ref.precision import FLOAT64, Precision
-from torch_ref.two_layers.options import Activation, Shapes
+from torch_ref.two_layers.layouts import laid_out
+from torch_ref.two_layers.options import OURS, Activation, Layout, Shapes
 from torch_ref.two_layers.stages import ACTIVATIONS
 
 # Of |G1|, in ordinary cases: σ′(G1) as exp(-G1) / (1 + exp(-G1))² is still finite in float32.
@@ -41,6 +42,7 @@ class TwoLayerCases(Cases):
 
     shapes: Shapes = Shapes()  # noqa: RUF009  # immutable
     activation: Activation = "sigmoid"
+    layout: Layout = OURS
 
     saturates: ClassVar[bool] = True
     kinds: ClassVar[tuple[str, ...]] = (NORMAL, BINARY, LARGE_INPUTS, LARGE_WEIGHTS)
@@ -121,14 +123,13 @@ class TwoLayerCases(Cases):
             beyond = SATURATED[precision.name] * log_uniform(rng, 1.05, LARGEST) if saturated else 0.99 * ORDINARY
             wanted = beyond if saturated else min(second * largest, beyond)
             W2, B2 = W2 * wanted / largest, B2 * wanted / largest
-        arrays = x, t, W1, B1, W2, B2
+        names = "inputs", "targets", *Parameters._fields
+        arrays = dict(zip(names, (x, t, W1, B1, W2, B2), strict=True))
+        arguments = {name: np.asarray(array, precision.name) for name, array in arrays.items()}
         return Case(
             seed=seed,
             sizes=dict(zip(self.ranges, sizes, strict=True)),
-            arguments={
-                name: np.ascontiguousarray(array, precision.name)
-                for name, array in zip(("inputs", "targets", *Parameters._fields), arrays, strict=True)
-            },
+            arguments=laid_out(arguments, self.layout),
             differentiated=Parameters._fields,
             precision=precision,
             saturated=saturated,
