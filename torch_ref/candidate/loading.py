@@ -80,7 +80,8 @@ def _function(found: Any, of: Name) -> Callable[..., Any]:
 
 
 def _import_file(path: Path) -> ModuleType:
-    name = path.stem if path.stem not in sys.modules else f"{path.stem} ({path.resolve()})"
+    taken = path.stem in sys.modules or path.stem in sys.builtin_module_names
+    name = f"{path.stem} ({path.resolve()})" if taken else path.stem
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UnusableError(f"{path}: not a Python file, expected one that ends in .py")

@@ -18,6 +18,7 @@ from torch_ref.candidate.child import Child
 from torch_ref.candidate.loading import load, parsed, room_for
 from torch_ref.candidate.printing import kept_out
 from torch_ref.candidate.process import Process
+from torch_ref.command.interrupts import remembered
 from torch_ref.command.options import AT_ONCE, BUILT_IN, demand_bytes, shapes_of
 from torch_ref.command.progress import Progress
 from torch_ref.command.streams import say, show
@@ -107,17 +108,18 @@ def _candidates(
 def _check(options: argparse.Namespace, candidates: Mapping[str, Candidate], reference: BaseReference) -> list[Outcome]:
     dtypes = [options.dtype] if options.dtype else ["float64"] if options.candidates else ["float64", "float32"]
     outcomes: list[Outcome] = []
-    for (name, candidate), dtype in product(candidates.items(), dtypes):
-        settings = Settings(options.cases, options.seed, PRECISIONS[dtype], options.strict, options.time)
-        outcome = Outcome(plain(name), reference.description, settings.shown(reference))
-        outcomes.append(outcome)
-        progress = Progress(plain(name), settings.total(reference))
-        try:
-            judge(candidate, reference, settings, outcome, progress)
-        finally:
-            progress.erase()
-        if outcome.interrupted:
-            break
+    with remembered() as raise_again:
+        for (name, candidate), dtype in product(candidates.items(), dtypes):
+            settings = Settings(options.cases, options.seed, PRECISIONS[dtype], options.strict, options.time)
+            outcome = Outcome(plain(name), reference.description, settings.shown(reference))
+            outcomes.append(outcome)
+            progress = Progress(plain(name), settings.total(reference), raise_again)
+            try:
+                judge(candidate, reference, settings, outcome, progress)
+            finally:
+                progress.erase()
+            if outcome.interrupted:
+                break
     return outcomes
 
 

@@ -3,6 +3,7 @@
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 
 def ready_streams() -> None:
@@ -10,23 +11,24 @@ def ready_streams() -> None:
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # for as long as there is one
     for stream in sys.stdout, sys.stderr:
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="replace")
 
 
 def say(text: str) -> None:
-    """A line on standard error, if there is one."""
-    if sys.stderr is not None:
-        with suppress(OSError, ValueError):
-            print(f"gradgate: {text}", file=sys.stderr, flush=True)
+    """A line on standard error, if it can be."""
+    with suppress(OSError, ValueError):
+        print(f"gradgate: {text}", file=sys.stderr, flush=True)
 
 
 def show(text: str) -> None:
     """The text on standard output; where that can't be, a line on standard error says so."""
     try:
         if sys.stdout is None:
-            raise OSError("is closed")  # noqa: TRY301  # told like any other
+            raise OSError("closed")  # noqa: TRY301  # told like any other
         print(text, flush=True)
     except (OSError, ValueError) as error:  # a closed file is a ValueError
         say(f"standard output: {getattr(error, 'strerror', None) or error}; nothing else is shown")
