@@ -1,7 +1,8 @@
 """The candidate's side of the conversation. All that it needs is imported before the candidate is loaded."""
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ctypes import CDLL
 from functools import partial
 from typing import Any
@@ -20,7 +21,10 @@ def serve(channel: Channel, name: str) -> None:
     Raises EOFError when the parent is gone, OSError or ValueError when the channel is of no use any more.
     """
     flush_all = CDLL(None).fflush  # what C code has printed, so that it is noted
+    own = os.getpid()
     function = _loaded(name)
+    if os.getpid() != own:
+        os._exit(0)
     if isinstance(function, str):
         return channel.send({"unusable": function}, {})
     channel.send({"unusable": None}, {})
@@ -28,21 +32,21 @@ def serve(channel: Channel, name: str) -> None:
         header, arrays = channel.receive()
         if given := header["given"]:  # else as before
             candidate = InProcess(function, tuple(given["results"]), given["options"])
-            case_of = partial(
-                Case,
-                seed=0,
-                sizes={},
-                differentiated=tuple(given["differentiated"]),
-                precision=PRECISIONS[given["precision"]],
-                gradient=given["gradient"],
-                packs={
-                    whole: tuple(pack) if isinstance(pack, list) else pack for whole, pack in given["packs"].items()
-                },
-            )
+            case_of = _like(given)
         _one_thread()
         reply, answers = _reply(candidate, case_of(arguments=arrays, order=header["order"]), header["number"])
+        if os.getpid() != own:  # the candidate has forked, and this is the copy
+            os._exit(0)
         flush_all(None)
         channel.send({**reply, "asked": header["asked"]}, answers)
+
+
+def _like(given: Mapping[str, Any]) -> Callable[..., Case]:
+    """What makes a case of its arguments and their order, the rest being as said."""
+    packs = {whole: tuple(pack) if isinstance(pack, list) else pack for whole, pack in given["packs"].items()}
+    names, precision = tuple(given["differentiated"]), PRECISIONS[given["precision"]]
+    rest = {"differentiated": names, "precision": precision, "gradient": given["gradient"], "packs": packs}
+    return partial(Case, seed=0, sizes={}, **rest)
 
 
 def _loaded(name: str) -> Callable[..., Any] | str:
