@@ -68,7 +68,8 @@ def test_the_case_in_which_it_ends_is_the_report(write, capsys, body, message):
 
 
 def test_ending_in_a_saturated_case_fails_though_such_a_case_does_not_count(write, capsys):
-    write("if abs(arrays[4]).max() > 25: os._exit(0)")
+    code = "x, _, W1, B1, W2, B2 = arrays\nS1 = 1 / (1 + np.exp(-W1 @ x.T - B1))\n"  # |G2| <= 12 in ordinary cases
+    write(f"{code}if abs(W2 @ S1 + B2).max() > 13: os._exit(0)", "import numpy as np")
     assert main(["mine.py:f", "--cases", "8"]) == 1
     shown = capsys.readouterr().out
     assert re.search(r"8 ordinary +loss .* match", shown)
