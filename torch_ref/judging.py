@@ -2,7 +2,7 @@
 
 import timeit
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch_ref.candidate.calling import Candidate
 from torch_ref.cases.case import Case
 from torch_ref.comparison import compare
 from torch_ref.diagnosis.diagnosis import explain_failure
-from torch_ref.errors import ContractError
+from torch_ref.errors import ContractError, EndedError
 from torch_ref.outcome import Outcome
 from torch_ref.reference.base import BaseReference, Evaluate
 from torch_ref.results import Comparison, Finding
@@ -24,6 +24,8 @@ def judge(
     candidate: Candidate, reference: BaseReference, settings: Settings, outcome: Outcome, on_case: Callable[[int], None]
 ) -> None:
     """Fill the outcome. on_case is called with the number of cases judged so far. Ctrl-C ends it, `interrupted`.
+
+    A case in which the candidate's process ends is the failure, and nothing is asked of it any more.
 
     Raises UnusableError for a reference that can't serve.
     """
@@ -41,7 +43,10 @@ def judge(
                 if _prints(candidate, first):
                     outcome.notes.append("prints to standard output; it is left out here")
                 if settings.time and not outcome.ordinary.breaches:
-                    outcome.seconds = _seconds(candidate, evaluate, first)
+                    with suppress(ContractError):
+                        outcome.seconds = _seconds(candidate, evaluate, first)
+        except EndedError as error:
+            outcome.end(Comparison(error.case, reference.evaluate(error.case), breach=str(error)))
         except KeyboardInterrupt:
             outcome.interrupted = True
 

@@ -100,6 +100,7 @@ class Trials:
         return True
 
     def _judge(self, case: Case) -> Comparison:
+        self.outcome.last = case
         self.on_case(self.outcome.ordinary.cases + self.outcome.saturated.cases)
         return compare(self.candidate, case, self.evaluate)
 

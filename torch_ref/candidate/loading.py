@@ -3,62 +3,113 @@
 import importlib
 import importlib.util
 import inspect
-import io
 import sys
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from torch_ref.errors import UnusableError, summary
+from torch_ref.candidate.printing import kept_out
+from torch_ref.errors import UnusableError, plain, summary
+
+
+@dataclass(frozen=True)
+class Name:
+    """What a name on the command line says: the module or file, and the function in it.
+
+    file is None for a module. folder is where what it imports is looked for first.
+    """
+
+    source: str
+    function: str
+    file: Path | None
+    folder: str
+
+
+def parsed(name: str) -> Name:
+    """The parts of `package.module:function` or `path/to/file.py:function`. Imports nothing. Raises UnusableError."""
+    source, colon, function = name.rpartition(":")
+    if not (source and colon and function):
+        raise UnusableError(f"{plain(name)}: expected package.module:function or path/to/file.py:function")
+    path = Path(source)
+    is_file = path.suffix == ".py" or path.is_file()
+    if is_file and not path.is_file():
+        raise UnusableError(f"{plain(source)}: no such file")
+    folder = path.resolve().parent if is_file else Path.cwd()
+    return Name(source, function, path if is_file else None, str(folder))
 
 
 def load(name: str) -> Callable[..., Any]:
     """The function that `package.module:function` or `path/to/file.py:function` names.
 
-    Files beside the file, or modules in the working directory, can be imported by it. Raises UnusableError.
+    Files beside the file, or modules in the working directory, can be imported by it, and come before any others of
+    their names that are not imported yet. Raises UnusableError.
     """
-    source, colon, function = name.rpartition(":")
-    if not (source and colon and function):
-        raise UnusableError(f"{name}: expected package.module:function or path/to/file.py:function")
-    path = Path(source)
-    is_file = path.suffix == ".py" or path.is_file()
-    if is_file and not path.is_file():
-        raise UnusableError(f"{source}: no such file")
-    folder = str(path.resolve().parent) if is_file else str(Path.cwd())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    of = parsed(name)
+    source = plain(of.source)
+    if sys.path[:1] != [of.folder]:
+        sys.path.insert(0, of.folder)
     try:
-        with redirect_stdout(io.StringIO()):
-            found: Any = _import_file(path) if is_file else importlib.import_module(source)
+        with kept_out():
+            found: Any = _import_file(of.file) if of.file else importlib.import_module(of.source)
     except ModuleNotFoundError as error:
-        if error.name and (source == error.name or source.startswith(f"{error.name}.")):
+        if error.name and (of.source == error.name or of.source.startswith(f"{error.name}.")):
             raise UnusableError(f"{source}: no such module") from None
-        raise UnusableError(f"{source}: fails on import: {summary(error, source)}") from None
+        raise UnusableError(f"{source}: fails on import: {summary(error, of.source)}") from None
     except UnusableError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever their file does on import
-        raise UnusableError(f"{source}: fails on import: {summary(error, source)}") from None
-    return _function(found, function, name, source)
+        raise UnusableError(f"{source}: fails on import: {summary(error, of.source)}") from None
+    return _function(found, of)
 
 
-def _function(found: Any, function: str, name: str, source: str) -> Callable[..., Any]:
-    for attribute in function.split("."):
+def _function(found: Any, of: Name) -> Callable[..., Any]:
+    name = plain(f"{of.source}:{of.function}")
+    for attribute in of.function.split("."):
         if not hasattr(found, attribute):
-            names = sorted(n for n, value in vars(found).items() if inspect.isfunction(value) and n[0] != "_")
-            raise UnusableError(f"{name}: no such function; {source} has {', '.join(names) or 'none'}")
+            own = getattr(found, "__dict__", {})
+            names = sorted(n for n, value in own.items() if inspect.isfunction(value) and n[0] != "_")
+            has = plain(", ".join(names)) or "none"
+            raise UnusableError(f"{name}: no such function; {plain(of.source)} has {has}")
         found = getattr(found, attribute)
     if not callable(found):
-        raise UnusableError(f"{name}: a {type(found).__name__}, expected a function")
+        raise UnusableError(f"{name}: a {plain(type(found).__name__)}, expected a function")
     return found  # type: ignore[no-any-return]  # callable, as just seen
 
 
 def _import_file(path: Path) -> ModuleType:
-    name = path.stem if path.stem not in sys.modules else f"{path.stem} ({path.resolve()})"
+    taken = path.stem in sys.modules or path.stem in sys.builtin_module_names
+    name = f"{path.stem} ({path.resolve()})" if taken else path.stem
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UnusableError(f"{path}: not a Python file, expected one that ends in .py")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def import_own_network() -> None:
+    """Import the numpy_impl that lies beside torch_ref, whatever else of that name the path would find."""
+    home = Path(__file__).parents[2] / "numpy_impl"
+    spec = importlib.util.spec_from_file_location(
+        "numpy_impl", home / "__init__.py", submodule_search_locations=[str(home)]
+    )
+    if "numpy_impl" not in sys.modules and spec and spec.loader:
+        sys.modules["numpy_impl"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules["numpy_impl"])
+
+
+@contextmanager
+def room_for(of: Name) -> Iterator[None]:
+    """While entered, a numpy_impl in this folder is imported, and not ours; ours must be where it is needed by then."""
+    ours = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "numpy_impl"}
+    if not any((Path(of.folder) / name).exists() for name in ("numpy_impl.py", "numpy_impl")):
+        ours = {}
+    for name in ours:
+        del sys.modules[name]
+    try:
+        yield
+    finally:
+        sys.modules.update(ours)

@@ -5,12 +5,15 @@ import re
 from pathlib import Path
 from typing import get_args
 
+from torch_ref.candidate.child import machine_memory
 from torch_ref.cases.ranges import Range
 from torch_ref.errors import UnusableError
 from torch_ref.precision import PRECISIONS
 from torch_ref.two_layers.options import Activation, Loss, Reduction, Shapes
 
 BUILT_IN = "numpy_impl:loss_and_grads"
+AT_ONCE = 8  # times what one pass takes is held at once: by the case, torch, its replays, the candidate
+LONGEST = 1e6  # seconds, eleven days
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     add("--format", choices=["text", "markdown", "json"], default="text", help="on standard output (text)")
     add("--save", type=Path, metavar="FILE.npz", help="write the smallest case that fails, and both answers")
     add("--time", action="store_true", help="time a call, and autograd's, on one thread")
+    add("--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="for a call, or the import (60)")
     return made
 
 
@@ -53,7 +57,8 @@ def demand_sense(options: argparse.Namespace) -> None:
         raise UnusableError(f"--reference {options.reference}: name a candidate to check against it")
     if not options.candidates and (options.activation or options.loss):
         raise UnusableError(f"{BUILT_IN} is of a sigmoid and bce; name a candidate for another network")
-    shapes_of(options)
+    if options.reference is None:
+        demand_memory(shapes_of(options))
     if options.save and options.save.suffix != ".npz":
         raise UnusableError(f"--save {options.save}: expected a name that ends in .npz")
     if options.save and not options.save.resolve().parent.is_dir():
@@ -69,6 +74,21 @@ def shapes_of(options: argparse.Namespace) -> Shapes:
     return Shapes(**{name: bounds for name, bounds in ranges.items() if bounds})
 
 
+def demand_memory(shapes: Shapes) -> None:
+    """Raise UnusableError where the largest case of these sizes would take more memory than the machine has."""
+    batch, inputs, hidden, outputs = (largest for _, largest in vars(shapes).values())
+    parameters = hidden * (inputs + 1) + outputs * (hidden + 1)
+    stages = batch * (inputs + 2 * hidden + 3 * outputs)  # inputs, G1, S1, G2, S2, targets
+    demand_bytes("these batches and widths", 8 * AT_ONCE * (parameters + stages))
+
+
+def demand_bytes(of: str, needed: int) -> None:
+    """Raise UnusableError where this is more than the machine has."""
+    if needed > machine_memory():
+        has = f"this machine has {machine_memory() / 2**30:,.0f} GiB"
+        raise UnusableError(f"{of} would take {needed / 2**30:,.0f} GiB of memory, {has}; name smaller ones")
+
+
 def _count(text: str) -> int:
     if not re.fullmatch(r"[1-9]\d*", text):
         raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number of 1 or more")
@@ -79,6 +99,12 @@ def _seed(text: str) -> int:
     if not re.fullmatch(r"\d+", text):
         raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number of 0 or more")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"\d*\.?\d+", text) or not 0 < float(text) <= LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected seconds, more than 0 and at most {LONGEST:.0f}")
+    return float(text)
 
 
 def _range(text: str) -> Range:

@@ -3,21 +3,26 @@
 import shutil
 import sys
 import time
+from collections.abc import Callable
 
 PATIENCE = 2.0  # seconds before anything is shown
 PAUSE = 0.25  # seconds between two of them
 
 
 class Progress:
-    """A line on standard error, if that is a terminal: after two seconds, four times a second, erased at the end."""
+    """A line on standard error, if that is a terminal: after two seconds, four times a second, erased at the end.
 
-    def __init__(self, name: str, total: int) -> None:
-        self.name, self.total = name, total
+    before_each is called before each case.
+    """
+
+    def __init__(self, name: str, total: int, before_each: Callable[[], None] = lambda: None) -> None:
+        self.name, self.total, self.before_each = name, total, before_each
         self.due = time.monotonic() + PATIENCE
         self.shown = False
 
     def __call__(self, done: int) -> None:
         """Show that so many cases are judged."""
+        self.before_each()
         if sys.stderr.isatty() and (now := time.monotonic()) > self.due:
             self.due, self.shown = now + PAUSE, True
             text = f"{self.name}: {min(done, self.total)} of {self.total} cases"
