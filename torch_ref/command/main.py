@@ -7,7 +7,7 @@ from torch_ref.command.options import BUILT_IN, demand_sense, parser
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Check the candidates. Returns the exit status: 0 all agree, 1 one does not, 2 the command line is no use."""
+    """Check the candidates. Returns the exit status: 0 all agree, 1 one does not, 2 the command line can't be used."""
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a TextIOWrapper; ∂ on a console without it
     options = parser().parse_args(arguments)
     try:
