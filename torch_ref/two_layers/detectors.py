@@ -103,7 +103,7 @@ def _touched(evidence: Evidence, make: Make, wrong: list[str]) -> set[str]:
     for comparison in evidence.comparisons:
         made = make(comparison.case)
         for name, right in comparison.autograd.items():
-            if made[name].shape != right.shape or distance(right, made[name]) > comparison.lines[name].allowed:
+            if made[name].shape != right.shape or not distance(right, made[name]) <= comparison.lines[name].allowed:
                 touched.add(name)
     return touched if "loss" in wrong or touched == {"loss"} else touched - {"loss"}
 
@@ -121,6 +121,13 @@ def _solved(evidence: Evidence, chain: Chain, mistake: Mistake) -> list[float]:
                 above += float(((yours - at_0[name]) * direction).sum())
                 below += float((direction**2).sum())
     return [above / below] if below and np.isfinite(above) else []
+
+
+def without_torchs_clamps(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
+    """In saturated cases: what the chain gives by itself, without torch's clamps; that is no mistake in the chain."""
+    saturated = wrong and evidence.first.case.saturated
+    if saturated and matched(evidence.comparisons, made_by(chain_of(evidence)), set(wrong)):
+        yield from torchs_clamps(evidence, wrong)
 
 
 def torchs_clamps(evidence: Evidence, left: list[str]) -> Iterator[Finding]:
@@ -160,6 +167,7 @@ def _has_right_numbers(evidence: Evidence, name: str) -> bool:
 
 
 DETECTORS = (
+    without_torchs_clamps,
     other_losses,
     partial(factors, why=why),
     clipped,
