@@ -1,7 +1,8 @@
 """Every case of a check, judged: explicit ones, drawn ones, those counted apart, and the smallest that fails."""
 
-from collections.abc import Callable
-from contextlib import suppress
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import cycle
@@ -11,6 +12,7 @@ from typing import Any
 import hypothesis
 import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity
+from hypothesis.configuration import set_hypothesis_home_dir, storage_directory
 from hypothesis.errors import Flaky, NoSuchExample
 
 from torch_ref.candidate.calling import Candidate, differing
@@ -35,8 +37,6 @@ QUIET = hypothesis.settings(
     phases=[Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),
 )
-
-
 ORDERS = "Fortran", "strided"
 
 
@@ -179,9 +179,21 @@ class Trials:
         strategy = self.reference.cases.like(failure.case)
         summaries = self.outcome.ordinary, self.outcome.saturated, *self.outcome.asides.values()
         (summary,) = (summary for summary in summaries if summary.failure is failure)
-        with suppress(NoSuchExample, Flaky):  # then the smallest failure so far will have to do
+        with _files_elsewhere(), suppress(NoSuchExample, Flaky):  # then the smallest failure so far will have to do
             random = Random(self.settings.seed)  # noqa: S311  # nothing secret about it
             fails = lambda case: not self._judge(case).passed  # noqa: E731
             smallest = hypothesis.find(strategy, fails, settings=QUIET, random=random)
             shrunk = self._judge(smallest)
             summary.failure = failure if shrunk.passed else shrunk
+
+
+@contextmanager
+def _files_elsewhere() -> Iterator[None]:
+    """While entered, Hypothesis leaves no .hypothesis in the user's folder."""
+    before = storage_directory(intent_to_write=False).home_directory
+    with tempfile.TemporaryDirectory() as folder:
+        set_hypothesis_home_dir(folder)
+        try:
+            yield
+        finally:
+            set_hypothesis_home_dir(before)

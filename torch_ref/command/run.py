@@ -1,7 +1,6 @@
 """The candidates of a command line checked one after another, and what was found shown and saved."""
 
 import argparse
-import tempfile
 from collections.abc import Mapping
 from contextlib import nullcontext
 from itertools import product
@@ -9,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hypothesis.configuration import set_hypothesis_home_dir
 
 import numpy_impl
 from numpy_impl import Parameters, xor
@@ -43,14 +41,9 @@ def run(options: argparse.Namespace, children: Mapping[str, Child]) -> int:
     """Check the candidates, each in its child. Returns the exit status. Raises ValueError for what can't be used."""
     torch.set_num_threads(1)
     room = room_for(parsed(options.reference)) if options.reference is not None else nullcontext()
-    with room, kept_out(), tempfile.TemporaryDirectory() as folder:  # a reference may print, too
+    with room, kept_out():  # a reference may print, too
         reference = _reference(options)
-        candidates = _candidates(options, children, reference)
-        set_hypothesis_home_dir(folder)  # it would leave a .hypothesis in the user's
-        try:
-            outcomes = _check(options, candidates, reference)
-        finally:
-            set_hypothesis_home_dir(None)
+        outcomes = _check(options, _candidates(options, children, reference), reference)
     complete = not options.candidates and not any(outcome.interrupted for outcome in outcomes)
     document = Document(outcomes, _xor() if complete else None, f"XOR from the article's seed {xor.PRINTED[0].seed}")
     show(RENDERERS[options.format](document))
