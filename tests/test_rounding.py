@@ -7,14 +7,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
 
 from numpy_impl import loss_and_grads
 from tests.comparing import compared, draw, parameters_of
-from torch_ref import Shapes, TwoLayers
+from tests.planted import draw_rows
+from torch_ref import Reference, TwoLayers
 from torch_ref.perturbation import DifferentRounding
 from torch_ref.precision import FLOAT32, FLOAT64, PRECISIONS
 from torch_ref.rounding import allowed, bound, noise, replay
-from torch_ref.two_layers.cases import TwoLayerCases
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
@@ -131,29 +133,22 @@ def test_the_rest_of_autograd_is_as_before(dtype, saturated):
 
 
 @DTYPES
-@given(data=st.data())
-def test_ordinary_and_saturated_cases_are_what_they_are_called(dtype, data):
-    cases = TwoLayerCases(Shapes(batch=(1, 8), outputs=(1, 3)))
-    for saturated in (False, True):
-        case = data.draw(cases.strategy(PRECISIONS[dtype], saturated=saturated))
-        with torch.no_grad():
-            W1, B1, W2, B2 = (torch.from_numpy(array).double() for array in parameters_of(case).values())
-            G1 = torch.from_numpy(case.arguments["inputs"]).double() @ W1.T + B1.T
-            S1 = torch.sigmoid(G1)
-            largest = (S1 @ W2.T + B2.T).abs().max().item()
-        if saturated:
-            assert largest > {"float32": 17, "float64": 28}[dtype]
-        else:
-            assert largest <= 12
-            assert G1.abs().max() <= 40
-        assert case.saturated == saturated
-        assert {array.dtype for array in case.arguments.values()} == {np.dtype(dtype)}
-        assert ((case.arguments["targets"] >= 0) & (case.arguments["targets"] <= 1)).all()
+@pytest.mark.parametrize("at_zero", [0.0, 0.5, 1.0])
+def test_at_the_kink_of_a_relu_nobody_is_accused(at_zero, dtype):
+    """Biases that cancel W x, so that every pre-activation is 0 within rounding: any slope from 0 to 1 is right."""
+    reference = Reference(nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2)), F.mse_loss, draw_rows)
+    case = reference.cases.draw(1, seed=0, precision=PRECISIONS[dtype])
+    case.arguments["0.bias"][:] = -(case.arguments["0.weight"] @ case.arguments["inputs"][0])
 
+    def candidate(x, t, W1, b1, W2, b2):
+        S = np.maximum(x @ W1.T + b1, 0)
+        dy = 2 * (S @ W2.T + b2 - t) / t.size
+        dG = dy @ W2 * x.dtype.type(at_zero)
+        return ((S @ W2.T + b2 - t) ** 2).mean(), (dG.T @ x, dG.sum(0), dy.T @ S, dy.sum(0))
 
-def test_half_of_the_cases_have_hard_targets():
-    hard = [np.isin(draw(9, 2, 2, 1, seed=seed).arguments["targets"], [0, 1]).all() for seed in range(400)]
-    assert 140 < sum(hard) < 260  # six standard deviations
+    assert compared(candidate, case, reference).passed
+    case.arguments["0.bias"][:] += 1e-3
+    assert compared(candidate, case, reference).passed == (at_zero == 1)
 
 
 STEPPING = {
@@ -263,3 +258,41 @@ def test_what_no_replay_can_explain_is_not_replayed_for_long():
     assert [line.passed for line in comparison.lines.values()] == [True, False, False, False, False]
     assert len(evaluations) == 4  # plain, one replay, two coarse ones
     assert not compared(wrong, case, Counted(), lazy=False).passed
+
+
+@DTYPES
+@pytest.mark.parametrize("chosen", [0, 1])
+def test_a_tie_in_a_max_pool_goes_to_whichever_is_chosen(chosen, dtype):
+    """Each two of eight features have the same weights and so the same value."""
+    reference = Reference(nn.Sequential(nn.Linear(3, 8), nn.MaxPool1d(2)), F.mse_loss, lambda rng, n: (
+        rng.standard_normal((n, 3)), rng.standard_normal((n, 4))
+    ))  # fmt: skip
+    case = reference.cases.draw(2, seed=0, precision=PRECISIONS[dtype])
+    for array in parameters_of(case).values():
+        array[1::2] = array[::2]
+
+    def candidate(x, t, W, b):
+        y = (x @ W.T + b)[:, ::2]
+        dG = np.zeros((len(x), 8), x.dtype)
+        dG[:, chosen::2] = 2 * (y - t) / t.size
+        return ((y - t) ** 2).mean(), (dG.T @ x, dG.sum(0))
+
+    assert compared(candidate, case, reference).passed
+    for array in parameters_of(case).values():
+        array[::2] += 1e-3
+    assert compared(candidate, case, reference).passed == (chosen == 0)
+
+
+def test_replays_go_through_operators_that_select_a_value():
+    """amax and its like give their gradient to the element that equals the result: that must stay the same number."""
+
+    class Stable(nn.Linear):
+        def forward(self, x):
+            z = super().forward(x)
+            return z - z.amax(1, keepdim=True) - z.max() - z.min() - z.median()
+
+    reference = Reference(Stable(3, 2), F.mse_loss, draw_rows)
+    for seed in range(20):
+        case = reference.cases.draw(5, seed=seed)
+        measured = noise(partial(reference.evaluate, case), plain := reference.evaluate(case))
+        assert 0 < measured["weight"] < 1e-12 * np.abs(plain["weight"]).max()
