@@ -27,6 +27,7 @@ LARGEST = 30.0  # the largest |G2| of a saturated case, in units of SATURATED
 BINARY, LARGE_INPUTS, LARGE_WEIGHTS = "binary", "large inputs", "large weights"
 INPUTS = 1e2, 1e4  # the size of large inputs: ∂L/∂W1 then exceeds what gradients are clipped at
 WEIGHTS = 1e3  # the largest of large weights: likewise for ∂L/∂B1
+ARGUMENTS = "inputs", "targets", *Parameters._fields
 BEYOND = 257, 17, 33  # batch, in, hidden: past the edge of any block of 32, 64 or 128
 
 
@@ -123,8 +124,7 @@ class TwoLayerCases(Cases):
             beyond = SATURATED[precision.name] * log_uniform(rng, 1.05, LARGEST) if saturated else 0.99 * ORDINARY
             wanted = beyond if saturated else min(second * largest, beyond)
             W2, B2 = W2 * wanted / largest, B2 * wanted / largest
-        names = "inputs", "targets", *Parameters._fields
-        arrays = dict(zip(names, (x, t, W1, B1, W2, B2), strict=True))
+        arrays = dict(zip(ARGUMENTS, (x, t, W1, B1, W2, B2), strict=True))
         arguments = {name: np.asarray(array, precision.name) for name, array in arrays.items()}
         return Case(
             seed=seed,
