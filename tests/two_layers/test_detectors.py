@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 
-from numpy_impl import forward, loss_and_grads
-from tests.comparing import GRADIENTS, LINES, ONE_OUTPUT, findings_of
+from numpy_impl import forward, loss_and_grads, mlp
+from tests.comparing import GRADIENTS, LINES, ONE_OUTPUT, compared, draw, findings_of
+from tests.correct import with_the_shortcut
 from tests.planted import changed, ripple, with_mistake
+from torch_ref import TwoLayers, check
+from torch_ref.diagnosis.explaining import matched
+from torch_ref.two_layers.detectors import made_by
 from torch_ref.two_layers.mistakes import MISTAKES
 from torch_ref.two_layers.stages import ACTIVATIONS, LOSSES, SUMS, Chain
 
@@ -41,6 +45,54 @@ def test_a_mistake_on_the_gradient_of_another_loss_is_named_with_the_loss():
     found = findings_of(with_mistake(sigma, chain=Chain("sigmoid", "half-mse", "sum")))
     assert "σ′ is missing in the hidden layer" in [finding.name for finding in found]
     assert any("Σ ½ (S2 - t)²" in finding.text for finding in found)
+
+
+SATURATED_ONLY = {
+    "S2 - t": (with_the_shortcut, "float64", {}, LINES),
+    "S2 - t, float32": (with_the_shortcut, "float32", {}, LINES),
+    "logarithms kept at -99": (loss_and_grads, "float64", {"LOG_MIN": -99.0}, ("loss",)),
+    "logarithms kept at -99, float32": (loss_and_grads, "float32", {"LOG_MIN": -99.0}, ("loss",)),
+}
+
+
+@pytest.mark.parametrize(("candidate", "dtype", "constants", "names"), SATURATED_ONLY.values(), ids=SATURATED_ONLY)
+def test_what_is_wrong_in_saturated_cases_alone_is_diagnosed_when_they_count(
+    candidate, dtype, constants, names, monkeypatch
+):
+    for name, value in constants.items():
+        monkeypatch.setattr(mlp, name, value)
+    report = check(candidate, strict=True, dtype=dtype)
+    (finding,) = report.findings
+    assert (finding.kind, finding.name, finding.tensors) == ("condition", "only where a sigmoid saturates", names)
+    assert "Do the same, or leave --strict out" in finding.text
+    assert {comparison.case.saturated for comparison in report.evidence} == {True}
+
+
+def test_another_smallest_divisor_is_named_as_the_factor_that_it_is(monkeypatch):
+    """Torch's is 1e-12 as a float32: 4e-9 off."""
+    monkeypatch.setattr(mlp, "EPSILON", 1e-12)
+    found = check(loss_and_grads, strict=True).findings
+    assert {(finding.kind, finding.name) for finding in found} == {("factor", "0.999999996004197")}
+    assert {name for finding in found for name in finding.tensors} == set(GRADIENTS)
+
+
+def test_a_mistake_that_shows_in_saturated_cases_alone_is_named_as_anywhere():
+    where_saturated = changed(
+        W2=lambda g, a: 2 * g if np.abs(forward(a.inputs, a.W1, a.B1, a.W2, a.B2).G2).max() > 20 else g
+    )
+    (finding,) = check(where_saturated, strict=True).findings
+    assert (finding.kind, finding.name, finding.tensors) == ("factor", "2", ("W2",))
+
+
+def test_a_formula_that_is_infinite_explains_nothing():
+    """Without the bias B1 the loss of these cases is infinite: everything is near that."""
+    case = draw(3, 3, 4, 1, seed=1, dtype="float32", saturated=True)
+    comparison = compared(loss_and_grads, case, TwoLayers())
+    missing = next(mistake for mistake in MISTAKES if mistake.name.startswith("the bias B1"))
+    with np.errstate(invalid="ignore"):
+        made = made_by(Chain(), missing)
+        assert made(case)["loss"] == np.inf
+        assert matched([comparison], made, {"loss"}, measure=False) == set()
 
 
 def sums(*arrays):

@@ -21,7 +21,8 @@ def matched(comparisons: list[Comparison], make: Make, names: set[str], *, measu
         for comparison in comparisons:
             made = make(comparison.case)
             distances = {name: distance(comparison.yours.get(name), made[name]) for name in names}
-            names = {name for name in names if distances[name] <= NEAR * largest(made[name])}
+            # Of an infinite result everything is near, and it explains nothing.
+            names = {name for name in names if distances[name] <= NEAR * largest(made[name]) < np.inf}
             if not names or not measure:
                 break
             measured = noise(partial(make, comparison.case), made)

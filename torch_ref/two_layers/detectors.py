@@ -103,7 +103,7 @@ def _touched(evidence: Evidence, make: Make, wrong: list[str]) -> set[str]:
     for comparison in evidence.comparisons:
         made = make(comparison.case)
         for name, right in comparison.autograd.items():
-            if made[name].shape != right.shape or distance(right, made[name]) > comparison.lines[name].allowed:
+            if made[name].shape != right.shape or not distance(right, made[name]) <= comparison.lines[name].allowed:
                 touched.add(name)
     return touched if "loss" in wrong or touched == {"loss"} else touched - {"loss"}
 
