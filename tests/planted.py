@@ -48,7 +48,8 @@ class Network:
         return candidate
 
 
-changed = Network(loss_and_grads, GRADIENTS).changed  # of the two layers
+TWO_LAYERS = Network(loss_and_grads, GRADIENTS)
+changed = TWO_LAYERS.changed
 RELU_MLP = Network(relu_mlp.loss_and_grads, tuple(f"{i}.{kind}" for i in (0, 2, 4) for kind in ("weight", "bias")))
 STRAY_2 = changed(W2=lambda g, _: 2 * g)
 

@@ -5,8 +5,8 @@ from itertools import product
 import pytest
 
 from numpy_impl import loss_and_grads
-from tests.comparing import MORE_OUTPUTS, ONE_OUTPUT, evidence_of, findings_of
-from tests.planted import with_mistake
+from tests.comparing import GRADIENTS, MORE_OUTPUTS, ONE_OUTPUT, evidence_of, findings_of
+from tests.planted import TWO_LAYERS, changed, with_mistake
 from torch_ref import TwoLayers
 from torch_ref.diagnosis.diagnosis import diagnose
 from torch_ref.two_layers.mistakes import MISTAKES
@@ -89,3 +89,46 @@ def test_two_mistakes_in_different_tensors_are_both_named():
 
     found = findings_of(both)
     assert {finding.name for finding in found} == {"-1", "∂L/∂B1 is not summed over the batch"}
+
+
+def rearranged(**places):
+    """The right gradients, some of them in the place of others: by name, whose stands there."""
+
+    def candidate(*arrays):
+        loss, grads = loss_and_grads(*arrays)
+        return loss, tuple(getattr(grads, places.get(name, name)) for name in GRADIENTS)
+
+    return candidate
+
+
+LEFT_TO_OTHERS = {  # they are no mistakes of two layers alone: a detector for any network names them
+    "the first sample": (TWO_LAYERS.of_some(slice(1, None)), {"the first sample of the batch is dropped": GRADIENTS}),
+    "the last sample": (TWO_LAYERS.of_some(slice(-1)), {"the last sample of the batch is dropped": GRADIENTS}),
+    "only the last": (TWO_LAYERS.of_some(slice(-1, None)), {"only the last sample of the batch counts": GRADIENTS}),
+    "B1 and W2": (
+        rearranged(B1="W2", W2="B1"),
+        {"dL/dB1 is dL/dW2": ("B1",), "dL/dW2 is dL/dB1": ("W2",)},
+    ),
+    "the layers": (
+        rearranged(W1="W2", B1="B2", W2="W1", B2="B1"),
+        {f"dL/d{p}{i} is dL/d{p}{3 - i}": (f"{p}{i}",) for i in (1, 2) for p in "WB"},
+    ),
+    "a copy of B2": (rearranged(B1="B2"), {"dL/dB1 is dL/dB2": ("B1",)}),
+    "a copy of B1": (rearranged(B2="B1"), {"dL/dB2 is dL/dB1": ("B2",)}),
+}
+
+
+@pytest.mark.parametrize(("shapes", "dtype"), [(ONE_OUTPUT, "float32"), (MORE_OUTPUTS, "float64")])
+@pytest.mark.parametrize(("candidate", "expected"), LEFT_TO_OTHERS.values(), ids=LEFT_TO_OTHERS)
+def test_what_is_no_mistake_of_two_layers_alone_is_named_too(candidate, expected, shapes, dtype):
+    found = findings_of(candidate, shapes=shapes, dtype=dtype)
+    assert {finding.name: finding.tensors for finding in found} == expected
+
+
+@pytest.mark.parametrize(("shapes", "dtype"), [(ONE_OUTPUT, "float32"), (MORE_OUTPUTS, "float64")])
+@pytest.mark.parametrize("name", ["W1", "W2"])
+def test_a_transposed_gradient_is_named_too(name, shapes, dtype):
+    (finding,) = findings_of(changed(**{name: lambda g, _: g.T}), shapes=shapes, dtype=dtype)
+    assert (finding.kind, finding.tensors) == ("form", (name,))
+    assert "the right numbers, but " in finding.text
+    assert "transposed" in finding.text
