@@ -21,11 +21,12 @@ class Progress:
         self.shown = False
 
     def __call__(self, done: int) -> None:
-        """Show that so many cases are judged."""
+        """Show that so many cases are judged; or, once all are, that the failure is made smaller."""
         self.before_each()
         if sys.stderr.isatty() and (now := time.monotonic()) > self.due:
             self.due, self.shown = now + PAUSE, True
-            text = f"{self.name}: {min(done, self.total)} of {self.total} cases"
+            doing = f"{done} of {self.total} cases" if done < self.total else "shrinking what fails"
+            text = f"{self.name}: {doing}"
             width = shutil.get_terminal_size().columns - 1  # the cursor needs one
             print(f"\r\033[K{text[-width:]}", end="", file=sys.stderr, flush=True)
 
