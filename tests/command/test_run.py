@@ -31,13 +31,26 @@ def files(tmp_path, monkeypatch):
     code = """
         import numpy as np
         from torch import nn
-        from torch_ref import Reference
+        from torch_ref import Reference, TwoLayers
 
         def draw(rng, batch):
             return rng.standard_normal((batch, 3)), rng.standard_normal((batch, 2))
 
         def make_reference():
             return Reference(nn.Linear(3, 2), nn.functional.mse_loss, draw, batch=(2, 9))
+
+        def make_two_layers():
+            return TwoLayers(activation="tanh", loss="mse")
+
+        def two_layers(x, t, W1, B1, W2, B2):
+            if len(x) > 5:
+                raise ValueError("a batch of more than 5")
+            S1 = np.tanh(W1 @ x.T + B1)
+            S2 = 1 / (1 + np.exp(-(W2 @ S1 + B2)))
+            dG2 = 2 * (S2 - t.T) * S2 * (1 - S2) / t.size
+            dG1 = W2.T @ dG2 * (1 - S1**2)
+            grads = dG1 @ x, dG1.sum(1, keepdims=True), dG2 @ S1.T, -dG2.sum(1, keepdims=True)
+            return ((S2 - t.T) ** 2).mean(), grads
 
         def make_nothing(): ...
         def needs(argument): ...
@@ -73,6 +86,17 @@ def test_the_command_takes_a_reference(files, capsys):
     assert f"To see it again: {again}\n" in printed
     assert main([*again.split()[1:], "--format", "json"]) == 1
     assert '"model": "Linear"' in capsys.readouterr().out
+
+
+def test_a_reference_of_two_layers_honours_the_largest_batch_and_its_command_works(files, capsys):
+    again = f"gradgate {files}two_layers --reference {files}make_two_layers --max-batch 5 --cases 12"
+    assert main(again.split()[1:]) == 1
+    printed = capsys.readouterr().out
+    assert f"To see it again: {again}\n" in printed
+    assert "dL/dB2: -1 × autograd's" in printed
+    assert "a batch of more than 5" not in printed
+    assert main(again.split()[1:]) == 1
+    assert capsys.readouterr().out == printed
 
 
 BAD = {

@@ -1,10 +1,16 @@
 """A report as JSON: the documented interface."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from numpy_impl import loss_and_grads
+from torch_ref import check
 from torch_ref.command.main import main
+from torch_ref.report.document import Document
+from torch_ref.report.json_document import as_json
+from torch_ref.results import Lockstep
 
 NUMPY = "numpy_impl:loss_and_grads"
 
@@ -46,3 +52,15 @@ def test_json_is_the_documented_interface(mine, capsys):
     assert "dL/dB1[0, 0]: yours" in bad["failure"]["message"]
     (finding,) = bad["diagnosis"]
     assert (finding["kind"], finding["name"], finding["tensors"]) == ("factor", "1/batch", ["B1"])
+
+
+def test_a_training_run_that_drifts_fails_the_whole():
+    """Though the candidate passes: the exit status is 1 then, and no rendering may say otherwise."""
+    document = Document([check(loss_and_grads, cases=1)], Lockstep(9, loss=1.0, parameters=0.0, allowed=0.5), "XOR")
+    found = json.loads(as_json(document))
+    assert [candidate["verdict"] for candidate in found["candidates"]] == ["pass"]
+    assert found["verdict"] == "fail"
+    assert found["lockstep"] == {
+        "verdict": "fail", "title": "XOR", "steps": 9, "loss": 1.0, "parameters": 0.0, "allowed": 0.5
+    }  # fmt: skip
+    assert json.loads(as_json(replace(document, lockstep=None)))["verdict"] == "pass"
