@@ -41,7 +41,7 @@ def test_a_relative_error_of_1e_12_in_one_element_goes_red(seed, name, position)
     case = draw(6, 3, 4, 2, seed=seed)
     comparison = compared(changed(**{name: nudge}), case, TwoLayers())
     tensor = comparison.lines[name]
-    event(f"can tell: {tensor.allowed < 1e-13 * tensor.largest}")  # nine cases in ten; the next test holds it to that
+    event(f"can tell: {tensor.allowed < 1e-13 * tensor.largest}")  # nine cases in ten; the next test demands it
     if tensor.allowed < 1e-13 * tensor.largest:
         assert not tensor.passed
     assert all(line.passed for other, line in comparison.lines.items() if other != name)

@@ -52,7 +52,7 @@ def check(
     reference: a `Reference` of yours; None for the two-layer network.
     name: what the report calls the candidate; None for its module and name.
     cases: how many ordinary cases decide, those with the most telling shapes first; of the two-layer network a quarter
-        as many saturated ones are reported besides.
+        as many saturated ones are reported too.
     seed: the same seed gives the same cases and the same verdict.
     dtype: "float64" or "float32".
     strict: whether saturated cases decide too.
@@ -128,7 +128,7 @@ def assert_matches_autograd(
     on_case: called with the number of cases judged so far.
     activation, loss, reduction, shapes, layout: of the two-layer network, as in `check`.
 
-    Raises what `check` raises besides, and KeyboardInterrupt on Ctrl-C.
+    Also raises what `check` raises, and KeyboardInterrupt on Ctrl-C.
     """
     __tracebackhide__ = True
     report = check(

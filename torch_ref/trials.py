@@ -24,7 +24,7 @@ from torch_ref.reference.base import BaseReference, Evaluate
 from torch_ref.results import ZERO, Comparison
 from torch_ref.rounding import allowed, noise
 
-# Whatever profile is loaded, and inside a test that Hypothesis runs too: the same cases for the same seed.
+# With any profile, and inside a test that Hypothesis runs: the same cases for the same seed.
 QUIET = hypothesis.settings(
     max_examples=100,
     database=None,
@@ -56,7 +56,7 @@ class Settings:
         return {**own, **reference.settings, "strict": self.strict}
 
     def total(self, reference: BaseReference) -> int:
-        """The number of cases: of a reference that saturates, a quarter as many saturated ones besides."""
+        """The number of cases: with a quarter as many saturated ones, if the reference has those."""
         return self.cases + (self.saturated if reference.cases.saturates else 0)
 
     @property
@@ -149,7 +149,7 @@ class Trials:
             tally.zero = tally.cases
 
     def _judge_asides(self) -> None:
-        """Judge what is counted apart, as far as the reference can draw it."""
+        """Judge what is counted apart, if the reference can draw it."""
         for aside in self.reference.cases.asides():
             comparisons: list[Comparison] = []
             with suppress(UnusableError):

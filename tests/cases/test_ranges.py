@@ -1,4 +1,4 @@
-"""A range of sizes that is none is refused."""
+"""A pair of numbers that is no range of sizes is refused."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The command line: each option does what it says, and what is no use is refused."""
+"""The command line: each option does what it says, and what can't be used is refused."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a run of the command does besides: it takes a reference, and saves what fails."""
+"""What else a run of the command does: it takes a reference, and saves what fails."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""What nothing explains: said to be so, whatever comes back."""
+"""What nothing explains is called unexplained, and nothing that a candidate returns ends the diagnosis."""
 
 import numpy as np
 import pytest

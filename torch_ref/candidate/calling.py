@@ -1,4 +1,4 @@
-"""A candidate called on copies of a case, and what it returns, held to the contract.
+"""A candidate called on copies of a case, and what it returns, checked against the contract.
 
 The contract: f(*arguments) -> (results, gradients), where the results are the loss (or a sequence, if there are
 several; or None) and the gradients one for each differentiated argument, in a sequence or by name, each in the shape
@@ -27,7 +27,7 @@ _copy, _as_array, _errstate = np.array, np.asarray, np.errstate
 
 @dataclass(frozen=True)
 class Answer:
-    """What a candidate returned for a case, by name: arrays in whatever shape, or why there is none.
+    """What a candidate returned for a case, by name: arrays of any shape, or why there is none.
 
     A result that it leaves out is in neither. printed says whether it wrote to standard output.
     """
@@ -50,7 +50,7 @@ class Candidate(Protocol):
 class InProcess:
     """A function of the caller's own process, or another form of a candidate that `called` knows.
 
-    results are the names of what it returns besides the gradients. It is given those of the options that it has
+    results are the names of what it returns in addition to the gradients. It is given those of the options that it has
     parameters for.
     """
 

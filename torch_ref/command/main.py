@@ -11,7 +11,7 @@ from torch_ref.command.streams import flush, ready_streams, say
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Check the candidates. Returns the exit status: 0 all agree, 1 one does not, 2 the command line is no use."""
+    """Check the candidates. Returns the exit status: 0 all agree, 1 one does not, 2 the command line can't be used."""
     ready_streams()
     try:
         options = parser().parse_args(arguments)

@@ -16,7 +16,7 @@ NEAR = 1e-3  # relative: what is further off is not worth measuring the noise of
 
 
 def matched(comparisons: list[Comparison], make: Make, names: set[str], *, measure: bool = True) -> set[str]:
-    """Those of the names that come out as the candidate's in every case; or, unless measured, roughly so."""
+    """The names for which `make` gives the candidate's numbers in every case; unless measured, roughly those."""
     with np.errstate(all="ignore"):  # an explanation fitted to absurd numbers is absurd too, and matches nothing
         for comparison in comparisons:
             made = make(comparison.case)

@@ -100,7 +100,7 @@ class TwoLayers(ModuleReference):
         return Description(title, model, loss, self._words())
 
     def _words(self) -> tuple[str, ...]:
-        """The words of the command line that ask for it: those that differ from what it does by itself."""
+        """The words of the command line that ask for it: those that differ from the defaults."""
         words = ["--reference", self.name] if self.name else []
         if self.name or self.shapes.batch[1] != Shapes.batch[1]:
             words += ["--max-batch", str(self.shapes.batch[1])]
