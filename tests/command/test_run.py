@@ -15,10 +15,10 @@ NUMPY = "numpy_impl:loss_and_grads"
 
 def test_save_writes_the_smallest_failing_case(mine, capsys):
     assert main([mine, "--save", "case.npz"]) == 1
-    saved = np.load("case.npz")
-    assert saved["inputs"].shape == (2, 1)
-    assert {"targets", "W1", "B1", "W2", "B2", "autograd_loss", "candidate_dL_dW1"} <= set(saved)
-    np.testing.assert_allclose(saved["candidate_dL_dB1"] * 2, saved["autograd_dL_dB1"], rtol=1e-12)
+    with np.load("case.npz") as saved:
+        assert saved["inputs"].shape == (2, 1)
+        assert {"targets", "W1", "B1", "W2", "B2", "autograd_loss", "candidate_dL_dW1"} <= set(saved)
+        np.testing.assert_allclose(saved["candidate_dL_dB1"] * 2, saved["autograd_dL_dB1"], rtol=1e-12)
     assert main([NUMPY, "--cases", "8", "--save", "none.npz"]) == 0
     assert "nothing failed" in capsys.readouterr().err
     assert not Path("none.npz").exists()

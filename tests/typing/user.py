@@ -7,12 +7,13 @@ from typing import Any, assert_type
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
+from torch import Tensor, nn
 
 import torch_ref
 from torch_ref import (
     ContractError,
     Finding,
+    Operator,
     Reference,
     Report,
     Shapes,
@@ -35,10 +36,22 @@ def draw(rng: np.random.Generator, batch: int) -> tuple[Array, Array]:
     return rng.standard_normal((batch, 3)), rng.standard_normal((batch, 2))
 
 
+def masked(x: Tensor, mask: Tensor) -> Tensor:
+    """An operator."""
+    return x * mask
+
+
+def draw_arguments(rng: np.random.Generator, batch: int) -> dict[str, Array]:
+    """Its arguments."""
+    return {"x": rng.standard_normal(batch), "mask": rng.random(batch)}
+
+
 def uses() -> None:
     """Every public name, with every option."""
     reference = Reference(nn.Linear(3, 2), nn.functional.mse_loss, draw, batch=(2, 9), name="mine")
     assert_type(reference, Reference)
+    operator = Operator(masked, draw_arguments, constant=("mask",), batch=(1, 4), name="mine")
+    assert_type(check(right, reference=operator), Report)
     network = TwoLayers(activation="tanh", loss="half-mse", reduction="sum", shapes=Shapes(batch=(1, 9)))
     assert_type(network, TwoLayers)
     report = check(right, reference=reference, cases=10, seed=1, dtype="float32", strict=True, time=True, name="mine")
