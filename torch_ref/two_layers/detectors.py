@@ -80,6 +80,9 @@ def why(factor: Factor, names: tuple[str, ...], evidence: Evidence) -> str:
 def mistakes(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
     """The mistakes that explain most, first; each name is explained once."""
     chain, explanations = chain_of(evidence), []
+    if evidence.first.case.saturated:  # the chain has none of torch's clamps: what it gives is no mistake
+        by_itself = matched(evidence.comparisons, made_by(chain), set(wrong))
+        wrong = [name for name in wrong if name not in by_itself]
     relatives = chain.relatives() if set(GRADIENTS) <= set(wrong) else [chain]  # another loss changes every gradient
     for relative, mistake in product(relatives, MISTAKES) if wrong else ():
         for p in mistake.values or _solved(evidence, relative, mistake):
@@ -123,13 +126,6 @@ def _solved(evidence: Evidence, chain: Chain, mistake: Mistake) -> list[float]:
     return [above / below] if below and np.isfinite(above) else []
 
 
-def without_torchs_clamps(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
-    """In saturated cases: what the chain gives by itself, without torch's clamps; that is no mistake in the chain."""
-    if wrong and evidence.first.case.saturated:
-        found = matched(evidence.comparisons, made_by(chain_of(evidence)), set(wrong))
-        yield from torchs_clamps(evidence, [name for name in wrong if name in found])
-
-
 def torchs_clamps(evidence: Evidence, left: list[str]) -> Iterator[Finding]:
     """In saturated cases: what differs for no other reason, since torch's own loss leaves the true function there."""
     if left and evidence.first.case.saturated and chain_of(evidence).loss == "bce":
@@ -167,7 +163,6 @@ def _has_right_numbers(evidence: Evidence, name: str) -> bool:
 
 
 DETECTORS = (
-    without_torchs_clamps,
     other_losses,
     partial(factors, why=why),
     clipped,
