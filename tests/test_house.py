@@ -132,7 +132,8 @@ def test_data_flows_one_way():
 
 def private(tree):
     """Private names of other modules that are used here: imported, or attributes of what is not our own."""
-    public = {"_fields", "_asdict", "_replace", "_make"}  # of a NamedTuple, so that no field is called the same
+    # Of a NamedTuple, so that no field is called the same; and os._exit, which is documented.
+    public = {"_fields", "_asdict", "_replace", "_make", "_exit"}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             words = [*(node.module or "").split("."), *(alias.name for alias in node.names)]

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-import numpy_impl.__main__
-from numpy_impl import loss_and_grads
 from torch_ref.command.main import main
 
 NUMPY = "numpy_impl:loss_and_grads"
