@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from torch_ref.torch_private import DispatchMode, writes
+from torch_ref.torch_private import TO_COPY, DispatchMode, writes
 
 aten = torch.ops.aten
 SQUASHED = {aten.sigmoid.default: 0, aten.tanh.default: -1}  # the smallest value of each; the largest is 1
 # They copy, or their gradient goes to the elements that equal the result: that must stay an element of the operand.
-SELECT = {aten.clone, aten._to_copy, aten.amax, aten.amin, aten.max, aten.min, aten.median, aten.nanmedian}  # noqa: SLF001
+SELECT = {aten.clone, TO_COPY, aten.amax, aten.amin, aten.max, aten.min, aten.median, aten.nanmedian}
 # They go by steps, but not always to an integer, so that no result tells.
 STEPS = {aten.frac, aten.fmod, aten.remainder, aten.round, aten.frexp}
 # Their last operand stays an integer where it is one: (-2) ** 3.0 is real, and a polynomial's degree is truncated.

@@ -13,6 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 DECOMPOSITIONS: Mapping[Any, Callable[..., Any]] = {
     func: inspect.unwrap(parts) for func, parts in decomposition_table.items()
 }
+# The operator of .to(dtype), .double() and their like.
+TO_COPY: Any = torch.ops.aten._to_copy  # noqa: SLF001
 # What torch warns of when a loss broadcasts its arguments.
 TARGET_SIZE_WARNING = "target size"
 

@@ -65,7 +65,7 @@ BREACHES = {
     "too few": (lambda *a: (0.5, loss_and_grads(*a)[1][:3]), r"returned a tuple of 3 as the gradients, expected"),
     "too many": (lambda *a: (0.5, (*loss_and_grads(*a)[1], 0)), r"returned a tuple of 5 as the gradients, expected"),
     "not nested": (lambda *a: (0.5, *loss_and_grads(*a)[1]), r"returned a tuple of 5, expected \(loss, \("),
-    "a dict": (lambda *a: {"dW1": a[2]}, r"returned no gradient dL/dB1 among dW1, expected one called B1, dB1 or dL_d"),
+    "a dict": (lambda *a: {"dW1": a[2]}, r"returned no gradient dL/dB1 among dW1, expected one called B1, dB1 or d"),
     "two": (
         lambda *_: {"W1": 0, "dW1": 0, "dB1": 0, "dW2": 0, "dB2": 0},
         r"returned two gradients dL/dW1 \(W1 and dW1\) among W1, dW1, dB1, dW2, dB2, expected one called",

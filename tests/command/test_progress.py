@@ -11,15 +11,12 @@ from types import SimpleNamespace
 
 import pytest
 
-import numpy_impl
-from numpy_impl import loss_and_grads
 from torch_ref import TwoLayers
 from torch_ref.command import progress, run
 from torch_ref.command.main import main
 from torch_ref.command.progress import Progress
 from torch_ref.trials import Settings
 
-NUMPY = "numpy_impl:loss_and_grads"
 ERASED = "\r\033[K"
 
 
@@ -87,25 +84,22 @@ def test_while_a_failure_is_made_smaller_it_says_so(terminal):
 
 @pytest.mark.parametrize("cases", ["1", "3", "20"])
 @pytest.mark.parametrize("factor", [1, 2], ids=["right", "wrong"])
-def test_the_total_is_the_number_of_cases_that_are_judged(monkeypatch, cases, factor, capsys):
+def test_the_total_is_the_number_of_cases_that_are_judged(monkeypatch, tmp_path, cases, factor, capsys):
     """With fewer cases than there are explicit ones too; a failure is then made smaller, and that is no case."""
     counts, totals = [], []
 
     class Noted(Progress):
-        def __init__(self, name, total, before_each):
+        def __init__(self, name, total, *rest):
             totals.append(total)
-            super().__init__(name, total, before_each)
+            super().__init__(name, total, *rest)
 
         def __call__(self, done):
             counts.append(done)
 
-    def candidate(*arrays):
-        loss, grads = loss_and_grads(*arrays)
-        return loss * factor, grads
-
+    code = "from numpy_impl import loss_and_grads\ndef f(*arrays):\n    loss, grads = loss_and_grads(*arrays)\n"
+    (tmp_path / "f.py").write_text(f"{code}    return loss * {factor}, grads\n", encoding="utf-8")
     monkeypatch.setattr(run, "Progress", Noted)
-    monkeypatch.setattr(numpy_impl, "loss_and_grads", candidate)
-    assert main(["--cases", cases, "--dtype", "float64"]) == factor - 1  # the built-in one, in this process
+    assert main([f"{tmp_path / 'f.py'}:f", "--cases", cases]) == factor - 1
     assert totals == [Settings(cases=int(cases)).total(TwoLayers())]
     before = [count for count in counts if count < totals[0]]
     assert before == list(range(totals[0]))
