@@ -35,7 +35,7 @@ def compare(candidate: Candidate, case: Case, evaluate: Callable[[Case], Numbers
     lines = {
         name: _line(case, name, largest[name], plain[name], answer.arrays.get(name, answer.problems.get(name)))
         for name in plain
-        if name in answer.arrays or name in answer.problems
+        if case.asks(name) and (name in answer.arrays or name in answer.problems)
     }
     doubtful = {name: line for name, line in lines.items() if not (lazy and (line.passed or line.problem))}
     if doubtful:

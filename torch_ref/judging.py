@@ -17,7 +17,8 @@ from torch_ref.outcome import Outcome
 from torch_ref.reference.base import BaseReference, Evaluate
 from torch_ref.results import Comparison, Finding
 from torch_ref.rounding import noise
-from torch_ref.trials import Settings, Trials
+from torch_ref.settings import Settings
+from torch_ref.trials import Trials
 
 
 def judge(
@@ -32,6 +33,7 @@ def judge(
     with _one_thread():
         try:
             reference.demand_usable(settings.precision)
+            settings.demand_names(reference)
             with reference.lent() as evaluate:
                 trials = Trials(candidate, reference, evaluate, settings, outcome, on_case)
                 if trials.judge_all() and outcome.failure:
@@ -39,7 +41,7 @@ def judge(
                 sizes = reference.cases.explicit()[0].sizes
                 first = reference.cases.draw(*sizes, seed=settings.seed, precision=settings.precision)
                 outcome.noise = _noise(evaluate, first)
-                outcome.notes += outcome.ordinary.notes
+                outcome.notes += [*reference.notes, *outcome.ordinary.notes]
                 if _prints(candidate, first):
                     outcome.notes.append("prints to standard output; it is left out here")
                 if settings.time and not outcome.ordinary.breaches:

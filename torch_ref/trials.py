@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import cycle
 from random import Random
-from typing import Any
 
 import hypothesis
 import numpy as np
@@ -21,10 +20,10 @@ from torch_ref.comparison import compare
 from torch_ref.diagnosis.factors import common_factor
 from torch_ref.errors import ContractError, UnusableError
 from torch_ref.outcome import Outcome, Status, Summary
-from torch_ref.precision import FLOAT64, Precision
 from torch_ref.reference.base import BaseReference, Evaluate
 from torch_ref.results import ZERO, Comparison
 from torch_ref.rounding import allowed, noise
+from torch_ref.settings import Settings
 
 # With any profile, and inside a test that Hypothesis runs: the same cases for the same seed.
 QUIET = hypothesis.settings(
@@ -41,31 +40,6 @@ ORDERS = "Fortran", "strided"
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How many ordinary cases decide, from which seed, in which precision; whether saturated ones do too; and so on."""
-
-    cases: int = 100
-    seed: int = 0
-    precision: Precision = FLOAT64
-    strict: bool = False
-    time: bool = False
-
-    def shown(self, reference: BaseReference) -> dict[str, Any]:
-        """What a report says of them, with the reference's own."""
-        own = {"cases": self.cases, "seed": self.seed, "dtype": self.precision.name}
-        return {**own, **reference.settings, "strict": self.strict}
-
-    def total(self, reference: BaseReference) -> int:
-        """The number of cases: with a quarter as many saturated ones, if the reference has those."""
-        return self.cases + (self.saturated if reference.cases.saturates else 0)
-
-    @property
-    def saturated(self) -> int:
-        """The number of saturated cases."""
-        return max(1, self.cases // 4)
-
-
-@dataclass(frozen=True)
 class Trials:
     """The cases of one candidate and one reference, to be judged one after another into an outcome."""
 
@@ -77,7 +51,10 @@ class Trials:
     on_case: Callable[[int], None]
 
     def judge_all(self) -> bool:
-        """Judge every case. Returns whether the candidate's answers are of any use."""
+        """Judge every case, or the saved one. Returns whether the candidate's answers are of any use."""
+        if self.settings.saved:
+            self.outcome.ordinary.add(self._judge(self.settings.saved))
+            return True
         settings, outcome, cases = self.settings, self.outcome, self.reference.cases
         kinds = (outcome.ordinary, settings.cases, False), (outcome.saturated, settings.saturated, True)
         for summary, count, saturated in kinds if cases.saturates else kinds[:1]:
@@ -102,7 +79,10 @@ class Trials:
     def _judge(self, case: Case) -> Comparison:
         self.outcome.last = case
         self.on_case(self.outcome.ordinary.cases + self.outcome.saturated.cases)
-        return compare(self.candidate, case, self.evaluate)
+        return self._compare(case)
+
+    def _compare(self, case: Case) -> Comparison:
+        return compare(self.candidate, replace(case, asked=self.settings.only), self.evaluate)
 
     def _judge_twice(self, case: Case, order: str, summary: Summary) -> bool:
         """Judge a case, then again with its arguments in another memory order. Returns whether the answer is stable.
@@ -114,7 +94,7 @@ class Trials:
         if breach:
             comparison = replace(comparison, breach=breach, lines={})
         elif comparison.passed:
-            relaid = compare(self.candidate, replace(case, order=order), self.evaluate)
+            relaid = self._compare(replace(case, order=order))
             comparison = comparison if relaid.passed or relaid.breach is not None else relaid
         summary.add(comparison)
         return breach is None
@@ -155,7 +135,7 @@ class Trials:
             with suppress(UnusableError):
                 draw = partial(self.reference.cases.draw, seed=self.settings.seed, precision=self.settings.precision)
                 cases = [draw(*sizes, kind=kind) for sizes, kind in aside.cases]
-                comparisons = [compare(self.candidate, case, self.evaluate) for case in cases]
+                comparisons = list(map(self._compare, cases))
             counted = [of for of in comparisons if self._results_match(of) or not aside.only_if_results_match]
             if counted:
                 self.outcome.asides[aside.title] = summary = Summary()

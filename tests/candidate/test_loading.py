@@ -41,7 +41,7 @@ def test_two_files_of_one_name_are_two_candidates(write, tmp_path):
 
 
 UNUSABLE = {
-    "no colon": ("mine.py", "mine.py: expected package.module:function or path/to/file.py:function"),
+    "no colon": ("mine", "mine: expected package.module:function or path/to/file.py:function"),
     "no file": ("nowhere.py:f", "nowhere.py: no such file"),
     "no module": ("nowhere.at_all:f", "nowhere.at_all: no such module"),
     "no function": ("good.py:g", "good.py:g: no such function; good.py has f, h"),

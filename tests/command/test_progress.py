@@ -15,7 +15,7 @@ from torch_ref import TwoLayers
 from torch_ref.command import progress, run
 from torch_ref.command.main import main
 from torch_ref.command.progress import Progress
-from torch_ref.trials import Settings
+from torch_ref.settings import Settings
 
 ERASED = "\r\033[K"
 

@@ -1,7 +1,7 @@
 """What a candidate may be: a function of our contract, a pair of forward and backward, or code in torch.
 
 Of an `Operator` alone: a pair (forward, backward), as courses and layer libraries write it; a torch.autograd.Function,
-an nn.Module or a function of tensors, whose own backward pass is what is judged.
+an nn.Module or a function of tensors, whose own backward pass is what is judged. Of two layers alone: a training step.
 """
 
 import inspect
@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
+from torch_ref.candidate.stepping import stepped
 from torch_ref.cases.case import Array, Case
 from torch_ref.errors import ContractError
 
@@ -18,6 +19,8 @@ def called(
     code: Any, case: Case, arrays: Mapping[str, Array], results: tuple[str, ...], options: Mapping[str, str]
 ) -> Any:
     """What the candidate returns for these arrays, the case's arguments by name: results and gradients."""
+    if case.step:
+        return stepped(code, case, arrays, options)
     if isinstance(code, tuple):
         return _forward_and_backward(code, case, arrays, results)
     if is_torch(code, case):
@@ -96,7 +99,7 @@ def demand_arguments(code: Any, case: Case) -> None:
     """Raise ContractError if a function can't take the arguments of a case."""
     if isinstance(code, tuple) or is_torch(code, case) or not parameters_of(code):
         return
-    names = list(case.packed(case.arguments))
+    names = [*case.packed(case.arguments), *(["learning_rate"] if case.step else [])]
     if not _takes(code, len(names)):
         raise ContractError(f"takes {inspect.signature(code)}, expected ({', '.join(names)})") from None
 

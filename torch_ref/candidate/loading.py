@@ -6,7 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,9 +29,14 @@ class Name:
 
 
 def parsed(name: str) -> Name:
-    """The parts of `package.module:function` or `path/to/file.py:function`. Imports nothing. Raises UnusableError."""
+    """The parts of `package.module:function` or `path/to/file.py:function`. Imports nothing. Raises UnusableError.
+
+    `path/to/file.py` alone stands for its only function; then that is "".
+    """
     source, colon, function = name.rpartition(":")
-    if not (source and colon and function):
+    if name.endswith(".py") and not Path(source).is_file():
+        source, colon, function = name, ":", ""
+    elif not (source and colon and function):
         raise UnusableError(f"{plain(name)}: expected package.module:function or path/to/file.py:function")
     path = Path(source)
     is_file = path.suffix == ".py" or path.is_file()
@@ -41,11 +46,11 @@ def parsed(name: str) -> Name:
     return Name(source, function, path if is_file else None, str(folder))
 
 
-def load(name: str) -> Callable[..., Any]:
+def load(name: str) -> Any:
     """The function that `package.module:function` or `path/to/file.py:function` names.
 
-    Files beside the file, or modules in the working directory, can be imported by it, and come before any others of
-    their names that are not imported yet. Raises UnusableError.
+    Two functions, forward,backward, are a pair of them. Files beside the file, or modules in the working directory, can
+    be imported by it, and come before any others of their names that are not imported yet. Raises UnusableError.
     """
     of = parsed(name)
     source = plain(of.source)
@@ -62,7 +67,22 @@ def load(name: str) -> Callable[..., Any]:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever their file does on import
         raise UnusableError(f"{source}: fails on import: {summary(error, of.source)}") from None
-    return _function(found, of)
+    if not of.function:
+        return _only_function(found, of)
+    first, *rest = (_function(found, replace(of, function=function)) for function in of.function.split(","))
+    return (first, *rest) if rest else first
+
+
+def _only_function(found: ModuleType, of: Name) -> Callable[..., Any]:
+    """The one function that a file defines and that does not start with an underscore."""
+    own = {n: value for n, value in vars(found).items() if inspect.isfunction(value) and n[0] != "_"}
+    own = {name: function for name, function in own.items() if function.__module__ == found.__name__}
+    if len(own) != 1:
+        which = f"which of {', '.join(sorted(own))}" if own else "it has no function"
+        hint = f"{of.source}:{min(own)}" if own else "one with a function"
+        raise UnusableError(f"{plain(of.source)}: {plain(which)}; expected {plain(hint)}")
+    (function,) = own.values()
+    return function
 
 
 def _function(found: Any, of: Name) -> Callable[..., Any]:

@@ -45,7 +45,8 @@ class Process:
             if not isinstance(problems, dict):
                 raise _GoneError(MEDDLED)
             names, gradients = {*problems, *arrays}, {*case.differentiated}
-            if not gradients <= names <= gradients | {*self.results}:  # a result may be left out
+            asked = set(filter(case.asks, gradients))
+            if not asked <= names <= gradients | {*self.results}:  # a result may be left out
                 raise _GoneError(MEDDLED)
             texts = {name: plain(str(problem)) for name, problem in problems.items()}
             printed = self.child.has_printed or bool(reply.get("printed"))
@@ -82,6 +83,8 @@ class Process:
             "differentiated": case.differentiated,
             "gradient": case.gradient,
             "packs": dict(case.packs),
+            "asked": case.asked,
+            "step": case.step,
             "precision": case.precision.name,
         }
         again = given == self.known

@@ -45,11 +45,11 @@ def _like(given: Mapping[str, Any]) -> Callable[..., Case]:
     """What makes a case of its arguments and their order, the rest being as said."""
     packs = {whole: tuple(pack) if isinstance(pack, list) else pack for whole, pack in given["packs"].items()}
     names, precision = tuple(given["differentiated"]), PRECISIONS[given["precision"]]
-    rest = {"differentiated": names, "precision": precision, "gradient": given["gradient"], "packs": packs}
-    return partial(Case, seed=0, sizes={}, **rest)
+    more = {"gradient": given["gradient"], "packs": packs, "asked": tuple(given["asked"]), "step": given["step"]}
+    return partial(Case, seed=0, sizes={}, differentiated=names, precision=precision, **more)
 
 
-def _loaded(name: str) -> Callable[..., Any] | str:
+def _loaded(name: str) -> Any:
     """The function, or why there is none."""
     try:
         return load(name)

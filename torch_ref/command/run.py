@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from torch_ref.candidate.process import Process
 from torch_ref.command.interrupts import remembered
 from torch_ref.command.options import AT_ONCE, BUILT_IN, demand_bytes, shapes_of
 from torch_ref.command.progress import Progress
+from torch_ref.command.saved import load_case, save_case
 from torch_ref.command.streams import say, show
 from torch_ref.errors import UnusableError, plain, summary
 from torch_ref.judging import judge
@@ -30,8 +32,10 @@ from torch_ref.report.json_document import as_json
 from torch_ref.report.markdown import markdown
 from torch_ref.report.text import text
 from torch_ref.results import Lockstep
-from torch_ref.trials import Settings
+from torch_ref.settings import Settings
+from torch_ref.two_layers.layouts import fitted
 from torch_ref.two_layers.lockstep import lockstep
+from torch_ref.two_layers.options import OURS
 from torch_ref.two_layers.reference import TwoLayers
 
 RENDERERS = {"text": text, "markdown": markdown, "json": as_json}
@@ -56,7 +60,9 @@ def _reference(options: argparse.Namespace) -> BaseReference:
     """What the options ask for. Raises ValueError, UnusableError among them."""
     if options.reference is None:
         network = {name: getattr(options, name) for name in ("activation", "loss", "reduction")}
-        return TwoLayers(**{name: value for name, value in network.items() if value}, shapes=shapes_of(options))
+        words = {name: value for name, value in network.items() if value}
+        layout = options.layout if options.candidates else str(OURS)
+        return TwoLayers(**words, shapes=shapes_of(options), layout=layout, step=options.step)
     make = load(options.reference)
     try:
         reference = make()
@@ -103,17 +109,26 @@ def _check(options: argparse.Namespace, candidates: Mapping[str, Candidate], ref
     outcomes: list[Outcome] = []
     with remembered() as raise_again:
         for (name, candidate), dtype in product(candidates.items(), dtypes):
-            settings = Settings(options.cases, options.seed, PRECISIONS[dtype], options.strict, options.time)
-            outcome = Outcome(plain(name), reference.description, settings.shown(reference))
+            against = fitted(candidate, reference, options.only) if isinstance(reference, TwoLayers) else reference
+            settings = _settings(options, against, dtype)
+            outcome = Outcome(plain(name), against.description, settings.shown(against))
             outcomes.append(outcome)
-            progress = Progress(plain(name), settings.total(reference), raise_again)
+            progress = Progress(plain(name), settings.total(against), raise_again)
             try:
-                judge(candidate, reference, settings, outcome, progress)
+                judge(candidate, against, settings, outcome, progress)
             finally:
                 progress.erase()
             if outcome.interrupted:
                 break
     return outcomes
+
+
+def _settings(options: argparse.Namespace, reference: BaseReference, dtype: str) -> Settings:
+    settings = Settings(options.cases, options.seed, PRECISIONS[dtype], options.strict, options.time, options.only)
+    if not options.case:
+        return settings
+    case = load_case(options.case, reference)
+    return replace(settings, saved=case, precision=case.precision, seed=case.seed)
 
 
 def _xor() -> Lockstep:
@@ -124,15 +139,12 @@ def _xor() -> Lockstep:
 
 
 def _save(path: Path, outcomes: list[Outcome]) -> None:
-    """The first failure's smallest case: arrays by their names, autograd_ and candidate_ before the answers."""
+    """The first failure's smallest case, and both answers."""
     failure = next((outcome.failure for outcome in outcomes if outcome.failure), None)
     if failure is None:
         say(f"nothing failed, {path} is not written")
         return
-    arrays = dict(failure.case.arguments)
-    for source, answers in ("autograd", failure.autograd), ("candidate", failure.yours):
-        arrays |= {f"{source}_{failure.case.label(n).replace('/', '_')}": array for n, array in answers.items()}
     try:
-        np.savez(path, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its own option
+        save_case(path, failure)
     except OSError as error:
         say(f"--save {path}: {error.strerror or error}")

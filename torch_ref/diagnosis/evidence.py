@@ -1,6 +1,6 @@
 """What a diagnosis is made from: the candidate's numbers on cases that tell mistakes apart."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from torch_ref.candidate.calling import Candidate
@@ -57,7 +57,7 @@ def gather(candidate: Candidate, reference: BaseReference, failed: Case) -> Evid
             for (name, (_, high)), size in zip(ranges, telling, strict=True)
         ]
         # Of other seeds each: a factor that comes from a parameter's value is no constant.
-        cases = [draw(*sizes, seed=seed) for seed in range(TRIES * i, TRIES * (i + 1))]
+        cases = [replace(draw(*sizes, seed=seed), asked=failed.asked) for seed in range(TRIES * i, TRIES * (i + 1))]
         if failed.saturated or failed.kind != NORMAL:
             cases = [_first_wrong(candidate, reference, cases)]
         comparisons.append(_well_conditioned(candidate, reference, cases))

@@ -44,14 +44,19 @@ class TwoLayerCases(Cases):
     shapes: Shapes = Shapes()  # noqa: RUF009  # immutable
     activation: Activation = "sigmoid"
     layout: Layout = OURS
+    step: bool = False
 
-    saturates: ClassVar[bool] = True
     kinds: ClassVar[tuple[str, ...]] = (NORMAL, BINARY, LARGE_INPUTS, LARGE_WEIGHTS)
 
     @property
     def ranges(self) -> Mapping[str, Range]:
         """Of each size the smallest and the largest, both included."""
         return dict(zip(("batch", "in", "hidden", "out"), vars(self.shapes).values(), strict=True))
+
+    @property
+    def saturates(self) -> bool:
+        """All but those for a training step: saturated gradients are too small for one to show."""
+        return not self.step
 
     @property
     def settings(self) -> Mapping[str, Range]:
@@ -135,6 +140,7 @@ class TwoLayerCases(Cases):
             saturated=saturated,
             kind=kind,
             order=order,
+            step=self.step,
         )
 
 

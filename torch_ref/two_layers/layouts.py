@@ -48,22 +48,24 @@ def laid_out(arguments: Mapping[str, Array], layout: Layout) -> dict[str, Array]
     return {name: np.ascontiguousarray(theirs(name, array, layout)) for name, array in arguments.items()}
 
 
-def fitted(candidate: Candidate, reference: "TwoLayers") -> "TwoLayers":
+def fitted(candidate: Candidate, reference: "TwoLayers", only: tuple[str, ...]) -> "TwoLayers":
     """The reference in the first layout, ours before others, in which every result has the shape of its argument.
 
     It is tried on one case whose sizes all differ, as far as their ranges allow; values never choose. If none fits,
-    it is ours.
+    it is ours. A layout that is pinned stays. only are the names that have to come; none means all.
     """
+    if reference.layout is not None:
+        return reference
     for layout in LAYOUTS:
         laid = replace(reference, layout=str(layout))
-        case = laid.cases.draw(*laid.cases.explicit()[0].sizes, seed=0)
+        case = replace(laid.cases.draw(*laid.cases.explicit()[0].sizes, seed=0), asked=only)
         try:
             answer = candidate(case)
         except ContractError:
             continue
-        shapes = {name: case.arguments[name].shape for name in case.differentiated}
-        loss = answer.arrays.get("loss")
-        fits = not answer.problems and all(answer.arrays[name].shape == shape for name, shape in shapes.items())
-        if fits and (loss is None or loss.shape == ()):
+        shapes = {name: case.arguments[name].shape for name in case.differentiated if case.asks(name)}
+        if "loss" in answer.arrays:
+            shapes["loss"] = ()
+        if all(name in answer.arrays and answer.arrays[name].shape == shape for name, shape in shapes.items()):
             return laid
     return reference

@@ -27,7 +27,9 @@ class TwoLayers(ModuleReference):
     activation, of the hidden layer: sigmoid, tanh or relu. loss, of the outputs S2 = σ(G2) and the targets t: bce,
     -t log S2 - (1-t) log(1-S2); mse, (S2 - t)²; or half-mse. reduction: its mean or its sum over batch × out.
     shapes: the batches and widths to draw. name: how reports call it. layout: the shapes of inputs, W1 and B1, as in
-    "(in, batch) (in, hidden) (hidden,)"; None for the one that fits the candidate, else that of `numpy_impl`.
+    "(in, batch) (in, hidden) (hidden,)"; None for the one that fits the candidate, else that of `numpy_impl`. step:
+    whether the candidate is a training step f(inputs, targets, W1, B1, W2, B2, learning_rate), which returns the new
+    parameters or changes them in place.
 
     A candidate is called as candidate(inputs, targets, W1, B1, W2, B2) and returns (loss, (dW1, dB1, dW2, dB2)).
     Raises ValueError for another word.
@@ -42,6 +44,7 @@ class TwoLayers(ModuleReference):
     shapes: Shapes = Shapes()  # noqa: RUF009  # immutable
     name: str = ""
     layout: str | None = None
+    step: bool = False
 
     def __post_init__(self) -> None:
         self.laid  # noqa: B018  # raises for what is no layout
@@ -87,17 +90,24 @@ class TwoLayers(ModuleReference):
     @cached_property
     def cases(self) -> TwoLayerCases:
         """What draws its cases."""
-        return TwoLayerCases(self.shapes, self.activation, self.laid)
+        return TwoLayerCases(self.shapes, self.activation, self.laid, self.step)
 
     @property
     def description(self) -> Description:
         """The module with its layers, and the loss."""
         layers = ", ".join(type(layer).__name__ for layer in self.network)
         model, loss = f"Sequential({layers})", LOSSES[self.loss].name
-        title = self.name or f"{model}, {loss}, {self.reduction}"
-        if self.laid != OURS:
-            title += f"; {self.laid}"
-        return Description(title, model, loss, self._words())
+        return Description(self.name or f"{model}, {loss}, {self.reduction}", model, loss, self._words())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which layout it is, if it is not ours."""
+        return () if self.laid == OURS else (f"takes its arrays as {self.laid}",)
+
+    def demand_cases(self, *, strict: bool) -> None:
+        """Raise ValueError where cases are asked for that a training step does not have."""
+        if self.step and strict:
+            raise ValueError("strict: with step there are no saturated cases, their gradients are too small to show")
 
     def _words(self) -> tuple[str, ...]:
         """The words of the command line that ask for it: those that differ from the defaults."""
@@ -106,6 +116,7 @@ class TwoLayers(ModuleReference):
             words += ["--max-batch", str(self.shapes.batch[1])]
         if self.laid != OURS:
             words += ["--layout", str(self.laid)]
+        words += ["--step"] * self.step
         if self.name:  # the rest is said in its file
             return tuple(words)
         for option in fields(self):
