@@ -2,6 +2,7 @@
 
 import os
 import random
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -32,6 +33,18 @@ def state():
         "np.random": np.random.get_state()[1].tolist(),  # noqa: NPY002  # who uses it may go on
         "torch.random": torch.get_rng_state().tolist(),
     }
+
+
+CHECK = """
+from numpy_impl import loss_and_grads
+from torch_ref import check
+assert not check(lambda *a: (0.0, loss_and_grads(*a)[1]), cases=8).passed
+"""
+
+
+def test_a_check_leaves_no_files(tmp_path):
+    subprocess.run([sys.executable, "-c", CHECK], cwd=tmp_path, check=True)  # noqa: S603  # our own
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_check_leaves_everything_as_it_was(tmp_path, monkeypatch):
