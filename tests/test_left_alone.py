@@ -2,6 +2,7 @@
 
 import os
 import random
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -32,6 +33,21 @@ def state():
         "np.random": np.random.get_state()[1].tolist(),  # noqa: NPY002  # who uses it may go on
         "torch.random": torch.get_rng_state().tolist(),
     }
+
+
+CHECK = """
+from mine import f
+from torch_ref import check
+assert not check(f, cases=8).passed
+"""
+MINE = "from numpy_impl import loss_and_grads\ndef f(*arrays): return 0.0, loss_and_grads(*arrays)[1]\n"
+
+
+def test_a_check_leaves_no_files(tmp_path):
+    (tmp_path / "script.py").write_text(CHECK, encoding="utf-8")
+    (tmp_path / "mine.py").write_text(MINE, encoding="utf-8")  # Hypothesis reads what is imported, and keeps notes
+    subprocess.run([sys.executable, "-B", "script.py"], cwd=tmp_path, check=True)  # our own
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.py", "script.py"}
 
 
 def test_a_check_leaves_everything_as_it_was(tmp_path, monkeypatch):

@@ -30,6 +30,7 @@ RIGHT = InProcess(loss_and_grads, ("loss",), OPTIONS)
 def process(tmp_path, monkeypatch):
     """A function that starts a process on a candidate with this body, after the imports."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # C code's output would be, too
 
     @contextmanager
     def start(body, before="", timeout=20.0):
@@ -221,7 +222,7 @@ def test_it_has_the_environment_the_folder_and_no_terminal(process, monkeypatch)
         candidate(CASE)
     *seen, bound = Path("s").read_text(encoding="utf-8").split()
     assert seen == ["1", str(Path.cwd()), "True"]
-    assert int(bound) <= machine_memory() or sys.platform == "darwin"
+    assert 0 < int(bound) <= machine_memory() or sys.platform == "darwin"
 
 
 def test_torch_has_one_thread_there_as_here(process):
@@ -231,29 +232,26 @@ def test_torch_has_one_thread_there_as_here(process):
 
 
 ORPHAN = """
-import sys
 from torch_ref.candidate.child import Child
 from torch_ref.candidate.process import Process
 with Child("candidate.py:f", 60) as child:
     Process(child, ("loss",), {})
-    print("loaded", flush=True)
-    sys.stdin.read()
 """
-BUSY = "import threading\ndef busy():\n    while True: pass\nthreading.Thread(target=busy, daemon=True).start()\n"
 
 
-@pytest.mark.parametrize("busy", ["", BUSY], ids=["waiting", "busy"])
-def test_it_dies_with_the_parent(tmp_path, busy):
+def test_it_dies_with_the_parent_though_it_is_busy(tmp_path):
     alive = tmp_path / "alive"
     os.mkfifo(alive)
     end = os.open(alive, os.O_RDONLY | os.O_NONBLOCK)
-    (tmp_path / "candidate.py").write_text(f"{busy}file = open('alive', 'w')\ndef f(): ...", encoding="utf-8")
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "cwd": tmp_path}
-    with subprocess.Popen([sys.executable, "-c", ORPHAN], **pipes) as parent:  # noqa: S603  # our own
-        assert parent.stdout.readline() == b"loaded\n"
+    code = "file = open('alive', 'w')\nfile.write('x')\nfile.flush()\nwhile True: pass"
+    (tmp_path / "candidate.py").write_text(code, encoding="utf-8")
+    with subprocess.Popen([sys.executable, "-c", ORPHAN], cwd=tmp_path) as parent:  # noqa: S603  # our own
+        started, _, _ = select.select([end], [], [], 30)
         parent.kill()
-    ready, _, _ = select.select([end], [], [], 30)
-    assert ready  # for its end to be read: nobody has the other side open any more
+    assert started
+    assert os.read(end, 1) == b"x"
+    ended, _, _ = select.select([end], [], [], 30)
+    assert ended  # its end is there to be read: nobody has the other side open any more
     assert os.read(end, 1) == b""
     os.close(end)
 

@@ -103,6 +103,13 @@ def test_a_package_is_found_from_the_working_directory(asked):
     assert asked(files, "package.module:f", "package.beside:f") == [2.5, 1.5]
 
 
+def test_it_finds_what_the_parent_finds(asked, monkeypatch):
+    Path("elsewhere").mkdir()
+    monkeypatch.syspath_prepend("elsewhere")
+    files = {"elsewhere/found.py": "loss = 2.5", "mine.py": f"import found\n{gives('found.loss')}"}
+    assert asked(files, "mine.py:f") == [2.5]
+
+
 def test_its_arguments_are_those_of_a_program(asked):
     code = f"import sys\nok = float(sys.argv == ['mine.py'] and {json.dumps(str(worker.__file__))} not in sys.argv)\n"
     assert asked({"mine.py": code + gives("ok")}, "mine.py:f") == [1.0]

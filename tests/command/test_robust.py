@@ -25,6 +25,7 @@ def elsewhere(tmp_path, monkeypatch):
     """Each test in a folder of its own, and nothing of it stays imported."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path.copy())
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # an output that is lost may be lost at the very end
     before = set(sys.modules)
     yield
     for name in set(sys.modules) - before:
@@ -98,6 +99,11 @@ def test_an_import_that_ends_the_process_is_no_use(write, capsys):
     assert line.startswith("gradgate: mine.py: fails on import: ended its process with status 0")
 
 
+def test_standard_input_is_not_for_it(write):
+    write("assert sys.stdin.read() == ''")
+    assert run("mine.py:f", "--cases", "8", input="something").returncode == 0
+
+
 def test_standard_output_stays_a_document(write):
     write("os.write(1, b'{'); print('}'); ctypes.CDLL(None).puts(b'[')", "os.write(1, b'{'); print('}')")
     done = run("mine.py:f", "--cases", "8", "--format", "json")
@@ -154,10 +160,11 @@ def test_a_network_of_the_users_own_breaks_nothing():
 
 
 @pytest.mark.parametrize(("code", "status"), [(WRONG, 1), (WRONG.replace("2 * ", ""), 0)], ids=["wrong", "right"])
-@pytest.mark.parametrize("output", ["nobody reads", "closed", "full"])
+@pytest.mark.parametrize("output", ["nobody reads", "closed", "with the input", "full"])
 def test_a_lost_output_is_a_line_and_the_verdict_keeps_its_status(tmp_path, code, status, output):
     (tmp_path / "mine.py").write_text(code, encoding="utf-8")
-    lost = {"nobody reads": "", "closed": "exec 1>&-;", "full": "exec 1>/dev/full;"}[output]
+    lost = {"nobody reads": "", "closed": "exec 1>&-;", "full": "exec 1>/dev/full;"}
+    lost = {**lost, "with the input": "exec 0<&- 1>&-;"}[output]
     reading, writing = os.pipe()
     os.close(reading)
     command = ["sh", "-c", f'{lost} exec "$@"', "sh", *GRADGATE, "mine.py:f", "--cases", "8"]

@@ -122,11 +122,9 @@ def import_own_network() -> None:
 
 
 @contextmanager
-def room_for(of: Name) -> Iterator[None]:
-    """While entered, a numpy_impl in this folder is imported, and not ours; ours must be where it is needed by then."""
+def room_for_another_network() -> Iterator[None]:
+    """While entered, `import numpy_impl` looks for one, and takes ours last; where we need it, it must be by then."""
     ours = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "numpy_impl"}
-    if not any((Path(of.folder) / name).exists() for name in ("numpy_impl.py", "numpy_impl")):
-        ours = {}
     for name in ours:
         del sys.modules[name]
     try:

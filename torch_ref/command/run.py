@@ -14,7 +14,7 @@ import numpy_impl
 from numpy_impl import Parameters, xor
 from torch_ref.candidate.calling import Candidate, InProcess
 from torch_ref.candidate.child import Child
-from torch_ref.candidate.loading import load, parsed, room_for
+from torch_ref.candidate.loading import load, room_for_another_network
 from torch_ref.candidate.printing import kept_out
 from torch_ref.candidate.process import Process
 from torch_ref.command.interrupts import remembered
@@ -44,7 +44,7 @@ RENDERERS = {"text": text, "markdown": markdown, "json": as_json}
 def run(options: argparse.Namespace, children: Mapping[str, Child]) -> int:
     """Check the candidates, each in its child. Returns the exit status. Raises ValueError for what can't be used."""
     torch.set_num_threads(1)
-    room = room_for(parsed(options.reference)) if options.reference is not None else nullcontext()
+    room = room_for_another_network() if options.reference is not None else nullcontext()
     with room, kept_out():  # a reference may print, too
         reference = _reference(options)
         outcomes = _check(options, _candidates(options, children, reference), reference)
