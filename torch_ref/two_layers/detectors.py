@@ -126,13 +126,6 @@ def _solved(evidence: Evidence, chain: Chain, mistake: Mistake) -> list[float]:
     return [above / below] if below and np.isfinite(above) else []
 
 
-def without_torchs_clamps(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
-    """In saturated cases: what the chain gives by itself, without torch's clamps; that is no mistake in the chain."""
-    saturated = wrong and evidence.first.case.saturated
-    if saturated and matched(evidence.comparisons, made_by(chain_of(evidence)), set(wrong)):
-        yield from torchs_clamps(evidence, wrong)
-
-
 def torchs_clamps(evidence: Evidence, left: list[str]) -> Iterator[Finding]:
     """In saturated cases: what differs for no other reason, since torch's own loss leaves the true function there."""
     if left and evidence.first.case.saturated and chain_of(evidence).loss == "bce":
@@ -170,7 +163,6 @@ def _has_right_numbers(evidence: Evidence, name: str) -> bool:
 
 
 DETECTORS = (
-    without_torchs_clamps,
     other_losses,
     partial(factors, why=why),
     clipped,
