@@ -110,7 +110,7 @@ def test_the_help_of_the_command_gives_the_defaults():
     """Each in brackets, as it is in the function."""
     told = parser().format_help()
     for name, one in OPTIONS.items():
-        if f"--{name} " in told and one.default not in (None, False):
+        if f"--{name} " in told and one.default not in (None, False, ()):
             assert f"({one.default}" in told.partition(f"--{name} ")[2].partition("  --")[0], name
     for name, (low, high) in {"inputs": Shapes.inputs, "hidden": Shapes.hidden}.items():
         assert f"{low}..{high})" in told.partition(f"--{name} ")[2].partition("\n  --")[0]

@@ -1,4 +1,4 @@
-"""The command on code as people write it: the only function of a file, pairs, layouts, training steps, --only, --case."""
+"""The command on code as people write it: a file with one function, pairs, layouts, steps, --only and --case."""
 
 import json
 import textwrap
@@ -111,12 +111,8 @@ def test_it_gets_a_verdict(words, status, says, capsys):
 
 
 def test_a_file_stands_for_its_only_function(write, capsys):
-    write(
-        "one.py",
-        CLASSIC.split("    def step", maxsplit=1)[0]
-        .replace("def sigmoid", "def _sigmoid")
-        .replace(" sigmoid(", " _sigmoid("),
-    )
+    alone = CLASSIC.partition("    def step")[0]
+    write("one.py", alone.replace("def sigmoid", "def _sigmoid").replace(" sigmoid(", " _sigmoid("))
     assert main(["one.py", "--cases", "5"]) == 0
     capsys.readouterr()
     assert main(["classic.py", "--cases", "5"]) == 2

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from torch_ref.candidate.calling import Candidate
 from torch_ref.cases.case import Array
-from torch_ref.errors import ContractError
+from torch_ref.errors import ContractError, EndedError
 from torch_ref.two_layers.options import BIASES, INPUTS, LAYOUTS, WEIGHTS, Layout
 
 if TYPE_CHECKING:  # it lays out its cases by this module
@@ -63,6 +63,8 @@ def fitted(candidate: Candidate, reference: "TwoLayers", only: tuple[str, ...]) 
             answer = candidate(case)
         except ContractError:
             continue
+        except EndedError:  # it is asked no more, and the first case will say so
+            return reference
         shapes = {name: case.arguments[name].shape for name in case.differentiated if case.asks(name)}
         if "loss" in answer.arrays:
             shapes["loss"] = ()
