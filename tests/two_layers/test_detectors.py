@@ -46,6 +46,13 @@ def test_a_mistake_on_the_gradient_of_another_loss_is_named_with_the_loss():
     assert any("Σ ½ (S2 - t)²" in finding.text for finding in found)
 
 
+@pytest.mark.parametrize("only", [(), ("W1",), ("B1", "W2")])
+def test_a_mistake_is_named_where_no_loss_comes_and_where_only_some_is_judged(only):
+    wrong = with_mistake(next(mistake for mistake in MISTAKES if mistake.name == "{f}′ is missing in the hidden layer"))
+    report = check(lambda *arrays: (None, wrong(*arrays)[1]), cases=12, only=only)
+    assert [finding.name for finding in report.findings] == ["σ′ is missing in the hidden layer"]
+
+
 SATURATED_ONLY = {
     "S2 - t": (with_the_shortcut, "float64", {}, LINES),
     "S2 - t, float32": (with_the_shortcut, "float32", {}, LINES),

@@ -105,8 +105,9 @@ def _touched(evidence: Evidence, make: Make, wrong: list[str]) -> set[str]:
     touched = set()
     for comparison in evidence.comparisons:
         made = make(comparison.case)
-        for name, right in comparison.autograd.items():
-            if made[name].shape != right.shape or not distance(right, made[name]) <= comparison.lines[name].allowed:
+        for name, line in comparison.lines.items():  # of what is judged: there may be no loss, or less asked for
+            right = comparison.autograd[name]
+            if made[name].shape != right.shape or not distance(right, made[name]) <= line.allowed:
                 touched.add(name)
     return touched if "loss" in wrong or touched == {"loss"} else touched - {"loss"}
 
