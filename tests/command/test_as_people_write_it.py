@@ -28,6 +28,9 @@ CLASSIC = """
         W2 -= learning_rate * grads["dW2"]
         b2 -= learning_rate * grads["db2"]
 
+    def rebinds(X, y, W1, b1, W2, b2, learning_rate):
+        W1 = W1 - learning_rate * backprop(X, y, W1, b1, W2, b2)["dW1"]
+
     def half_done(X, y, W1, b1, W2, b2):
         return {"dW2": backprop(X, y, W1, b1, W2, b2)["dW2"]}
 
@@ -94,6 +97,7 @@ def write(tmp_path, monkeypatch):
         (["classic.py:backprop"], 0, "returns no loss: the gradients alone are judged"),
         (["classic.py:backprop", "--layout", "(in, batch) (in, hidden) (hidden,)"], 1, "of 12 break the contract"),
         (["classic.py:step", "--step"], 0, "PASS"),
+        (["classic.py:rebinds", "--step"], 1, "changed no parameter and returned none, expected the new ones"),
         (["classic.py:half_done", "--only", "W2"], 0, "PASS"),
         (["classic.py:half_done"], 1, "returned no gradient dL/dW1 among dW2"),
         (["classic.py:wrong"], 1, "dL/dW1: 2 × autograd's"),
@@ -116,7 +120,7 @@ def test_a_file_stands_for_its_only_function(write, capsys):
     assert main(["one.py", "--cases", "5"]) == 0
     capsys.readouterr()
     assert main(["classic.py", "--cases", "5"]) == 2
-    assert "classic.py: which of backprop, half_done, sigmoid, step, wrong; expected classic.py:backprop" in (
+    assert "classic.py: which of backprop, half_done, rebinds, sigmoid, step, wrong; expected classic.py:backprop" in (
         capsys.readouterr().err
     )
 
