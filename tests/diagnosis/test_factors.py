@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from tests.comparing import GRADIENTS, ONE_OUTPUT, findings_of
 from tests.planted import RELU_MLP, changed, draw_rows
 from tests.worked_examples import relu_mlp
-from torch_ref import Reference, check
+from torch_ref import Operator, Reference, check
 
 
 def test_a_factor_near_1_is_not_called_1():
@@ -102,3 +102,12 @@ def test_a_factor_is_recognised_in_any_network(factor, tensors):
     candidate = RELU_MLP.changed(**dict.fromkeys(tensors, lambda g, _: factor * g))
     (finding,) = check(candidate, reference=relu_mlp.make_reference(), cases=5).findings
     assert (finding.kind, finding.name, finding.tensors) == ("factor", str(factor), tensors)
+
+
+def test_of_an_operator_nothing_is_said_of_a_loss():
+    sine = Operator(torch.sin, lambda rng, batch: {"x": rng.standard_normal(batch)})
+    report = check(lambda upstream, x: (np.sin(x), (upstream * np.cos(x) / len(x),)), reference=sine, cases=12)
+    (finding,) = report.findings
+    assert finding.text == (
+        "every gradient: 1/batch × autograd's (divided by the batch; what a mean divides by is in upstream already)."
+    )
