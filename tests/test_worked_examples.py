@@ -78,9 +78,6 @@ class Planted(NamedTuple):
 LAYER_1 = {"W1", "B1"}
 OF_PEOPLE = {
     "layer_library, linear": {
-        "a mean over the batch": Planted(
-            "self.db = upstream.sum(axis=0)", "self.db = upstream.mean(axis=0)", {"bias"}, "1/batch × autograd's"
-        ),
         "a sign": Planted("return upstream @", "return -upstream @", {"x"}, "the sign is the wrong way round"),
     },
     "layer_library, relu": {
@@ -88,12 +85,8 @@ OF_PEOPLE = {
     },
     "layer_library, layer_norm": {
         "the scale is a constant": Planted(" - along_scale)", ")", {"x"}, "wrong: ∂/∂x; right: out, ∂/∂weight"),
-        "shift without upstream": Planted(
-            "self.dgain = (upstream * self.normal)", "self.dgain = (self.normal)", {"weight"}, "whatever upstream is"
-        ),
     },
     "layer_library, softmax_cross_entropy": {
-        "not over the batch": Planted(" * dx / len(dx)", " * dx", {"x"}, "not divided by the batch"),
         "no upstream": Planted("return upstream * dx", "return dx", {"x"}, "the same whatever upstream is"),
     },
     "rms_norm_function": {
