@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from numpy_impl import loss_and_grads
 from tests.comparing import compared, draw, parameters_of
 from tests.planted import draw_rows
-from torch_ref import Reference, TwoLayers
+from torch_ref import Operator, Reference, TwoLayers, check
 from torch_ref.perturbation import DifferentRounding
 from torch_ref.precision import FLOAT32, FLOAT64, PRECISIONS
 from torch_ref.rounding import allowed, bound, noise, replay
@@ -296,3 +296,28 @@ def test_replays_go_through_operators_that_select_a_value():
         case = reference.cases.draw(5, seed=seed)
         measured = noise(partial(reference.evaluate, case), plain := reference.evaluate(case))
         assert 0 < measured["weight"] < 1e-12 * np.abs(plain["weight"]).max()
+
+
+@DTYPES
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_gelu_by_itself_is_replayed_part_by_part(approximate, dtype):
+    """At x = -4, 1 + tanh is 7e-5: what it rounds is large beside the result, and no operand of GELU shows it."""
+
+    def gelu(upstream, x):
+        tensor = torch.from_numpy(x)
+        if approximate == "none":
+            cdf = (1 + torch.erf(tensor / 2**0.5)) / 2
+            slope = torch.exp(-(tensor**2) / 2) / (2 * torch.pi) ** 0.5
+        else:
+            squashed = torch.tanh((2 / torch.pi) ** 0.5 * (tensor + 0.044715 * tensor**3))
+            cdf = (1 + squashed) / 2
+            slope = (1 - squashed**2) / 2 * (2 / torch.pi) ** 0.5 * (1 + 3 * 0.044715 * tensor**2)
+        return tensor * cdf, (torch.from_numpy(upstream) * (cdf + tensor * slope),)
+
+    tail = Operator(partial(F.gelu, approximate=approximate), lambda rng, batch: {"x": rng.uniform(-5, -2, batch)})
+    report = check(gelu, reference=tail, dtype=dtype, cases=100)
+    assert report.passed, str(report)
+    doubled = check(
+        lambda *arrays: (gelu(*arrays)[0], (2 * gelu(*arrays)[1][0],)), reference=tail, dtype=dtype, cases=5
+    )
+    assert [finding.name for finding in doubled.findings] == ["2"]

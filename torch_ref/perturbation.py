@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from torch_ref.torch_private import TO_COPY, DispatchMode, writes
+from torch_ref.torch_private import DECOMPOSITIONS, TO_COPY, DispatchMode, writes
 
 aten = torch.ops.aten
 SQUASHED = {aten.sigmoid.default: 0, aten.tanh.default: -1}  # the smallest value of each; the largest is 1
@@ -19,6 +19,8 @@ COUNTED = {aten.pow.Tensor_Tensor, *(
     getattr(getattr(aten, f"special_{name}"), overload)
     for name in dir(torch.special) if "_polynomial_" in name for overload in ("default", "x_scalar")
 )}  # fmt: skip  # all in one place
+# Their 1 + tanh or 1 + erf cancels inside, which no operand shows: replayed part by part.
+APART = {aten.gelu.default, aten.gelu_backward.default}
 COINS = 2**18 - 5  # tossed once; a prime, so that the rows of a matrix do not get the same ones
 
 
@@ -77,6 +79,9 @@ class DifferentRounding(DispatchMode):  # type: ignore[no-untyped-call]  # torch
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if func in APART:
+            with self:
+                return DECOMPOSITIONS[func](*args, **kwargs)
         return func(*args, **kwargs) if _left_alone(func) else self._replayed(func, args, kwargs)
 
     def _replayed(self, func: Any, args: Any, kwargs: Any) -> Any:
