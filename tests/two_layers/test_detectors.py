@@ -39,6 +39,13 @@ def test_the_gradient_of_another_loss_is_named(right, other, reduction, activati
     assert value.text == f"the value of your loss is exactly that of {name}."
 
 
+def test_another_activation_is_named_with_the_option_for_it():
+    (finding,) = findings_of(with_mistake(None, chain=Chain("tanh", "bce", "mean")))
+    assert finding.text == (
+        "the hidden activation is tanh: S1 = σ(G1), and ∂S1/∂G1 = S1 (1-S1); if that is meant, say --activation tanh."
+    )
+
+
 def test_a_mistake_on_the_gradient_of_another_loss_is_named_with_the_loss():
     sigma = next(mistake for mistake in MISTAKES if mistake.name == "{f}′ is missing in the hidden layer")
     found = findings_of(with_mistake(sigma, chain=Chain("sigmoid", "half-mse", "sum")))
