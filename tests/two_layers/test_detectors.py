@@ -60,6 +60,12 @@ def test_a_mistake_is_named_where_no_loss_comes_and_where_only_some_is_judged(on
     assert [finding.name for finding in report.findings] == ["σ′ is missing in the hidden layer"]
 
 
+def test_a_loss_that_comes_for_some_batches_only_is_no_evidence():
+    wrong = changed(W1=lambda g, _: 2 * g)
+    report = check(lambda x, *arrays: (None if len(x) == 5 else 0.0, wrong(x, *arrays)[1]), cases=12)
+    assert [(finding.name, finding.tensors) for finding in report.findings] == [("2", ("W1",))]
+
+
 SATURATED_ONLY = {
     "S2 - t": (with_the_shortcut, "float64", {}, LINES),
     "S2 - t, float32": (with_the_shortcut, "float32", {}, LINES),

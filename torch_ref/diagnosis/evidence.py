@@ -61,6 +61,10 @@ def gather(candidate: Candidate, reference: BaseReference, failed: Case) -> Evid
         if failed.saturated or failed.kind != NORMAL:
             cases = [_first_wrong(candidate, reference, cases)]
         comparisons.append(_well_conditioned(candidate, reference, cases))
+    # A loss that comes for some sizes only is no evidence.
+    always = set(comparisons[0].lines).intersection(*(of.lines for of in comparisons))
+    lines = [{name: line for name, line in of.lines.items() if name in always} for of in comparisons]
+    comparisons = [replace(of, lines=some) for of, some in zip(comparisons, lines, strict=True)]
     return Evidence(candidate, reference, comparisons)
 
 
