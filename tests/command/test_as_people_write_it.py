@@ -120,9 +120,7 @@ def test_a_file_stands_for_its_only_function(write, capsys):
     assert main(["one.py", "--cases", "5"]) == 0
     capsys.readouterr()
     assert main(["classic.py", "--cases", "5"]) == 2
-    assert "classic.py: which of backprop, half_done, wrong; expected classic.py:backprop" in (
-        capsys.readouterr().err
-    )
+    assert "classic.py: which of backprop, half_done, wrong; expected classic.py:backprop" in (capsys.readouterr().err)
 
 
 @pytest.mark.usefixtures("write")
