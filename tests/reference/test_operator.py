@@ -247,7 +247,7 @@ def test_an_operator_that_can_not_serve_is_told_why_in_a_line(operator, message)
 
 
 def test_what_is_no_function_is_refused_at_once():
-    with pytest.raises(UnusableError, match="function: a int, expected a function or an nn.Module"):
+    with pytest.raises(UnusableError, match=r"function: a int, expected a function or an nn\.Module"):
         Operator(3, drawn(x=(2,)))
 
 
