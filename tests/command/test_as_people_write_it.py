@@ -131,6 +131,7 @@ def test_a_saved_case_is_run_again_and_nothing_else(capsys):
     assert main(["classic.py:wrong", *again, "--format", "json"]) == 1
     (candidate,) = json.loads(capsys.readouterr().out)["candidates"]
     assert candidate["ordinary"]["cases"] == 1
+    assert candidate["failure"]["reproduce"].endswith(" --case case.npz")
     assert candidate["ordinary"]["tensors"]["W1"]["failed"] == 1
     assert main(["classic.py:backprop", *again]) == 0
     capsys.readouterr()
