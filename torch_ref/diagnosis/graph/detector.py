@@ -1,0 +1,97 @@
+"""The detector: autograd's computation of the telling cases, edited until it gives the candidate's numbers."""
+
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import numpy as np
+
+from torch_ref.cases.case import Case, Numbers
+from torch_ref.comparison import compare
+from torch_ref.diagnosis.evidence import Evidence
+from torch_ref.diagnosis.explaining import matched
+from torch_ref.diagnosis.graph.search import Explanation, Search, made_by
+from torch_ref.diagnosis.graph.trace import Trace, trace
+from torch_ref.diagnosis.graph.words import sentence
+from torch_ref.errors import UnusableError
+from torch_ref.results import Comparison, Finding
+
+TRACING, SEARCHING = 5.0, 5.0  # seconds
+UNSEEN = range(500, 512)  # seeds of a case that the search does not see
+
+
+class NotTracedError(Exception):
+    """There is no graph to search, and why."""
+
+
+def graph_edits(evidence: Evidence, left: list[str]) -> Iterator[Finding]:
+    """The edits of autograd's own computation that give what is left to explain, verified on a case of its own."""
+    wrong = frozenset(name for name in left if all(of.lines[name].problem is None for of in evidence.comparisons))
+    if not wrong:
+        return
+    try:
+        comparisons = [*evidence.comparisons, _unseen(evidence)]
+        traces = _traces(evidence, comparisons)
+    except NotTracedError as error:
+        yield Finding("chain", "no search", (), f"autograd's own computation was not searched for the mistake: {error}.")
+        return
+    search = Search(traces[:3], comparisons[:3], wrong, time.perf_counter() + SEARCHING)
+    search.run()
+    explained: set[str] = set()
+    for explanation in sorted(search.found, key=partial(_order, traces[0])):
+        if not explanation.tensors & explained and _is_verified(explanation, traces, comparisons):
+            explained |= explanation.tensors
+            names = tuple(name for name in evidence.wrong if name in explanation.tensors)
+            what = sentence(traces[0], explanation)
+            yield Finding("mistake", what.name, names, f"{evidence.labels(names)}: {what.text}")
+    if search.stopped and not explained >= wrong:
+        text = f"the search for the mistake stopped after {SEARCHING:g} s, before everything was tried."
+        yield Finding("chain", "search stopped", (), text)
+
+
+def _order(first: Trace, explanation: Explanation) -> tuple[int, int, int, int]:
+    """What explains most, then the simplest, then what is nearest to the wrong tensors."""
+    far = len(first.after(explanation.group)) - len(explanation.group)
+    return -len(explanation.tensors), explanation.change.rank, far, len(explanation.group)
+
+
+def _unseen(evidence: Evidence) -> Comparison:
+    """A case of other numbers, the one of a dozen in which most is wrong."""
+    of = evidence.comparisons[1].case
+    draw = partial(evidence.reference.cases.draw, precision=of.precision, saturated=of.saturated, kind=of.kind)
+    cases = [draw(*of.sizes.values(), seed=seed, order=of.order) for seed in UNSEEN]
+    compared = [compare(evidence.candidate, case, evidence.reference.evaluate) for case in cases]
+    most = max(compared, key=lambda comparison: sum(not line.passed for line in comparison.lines.values()))
+    return compare(evidence.candidate, most.case, evidence.reference.evaluate, lazy=False)
+
+
+def _traces(evidence: Evidence, comparisons: Sequence[Comparison]) -> list[Trace]:
+    """A graph for each case, all alike, each of which gives the reference's own numbers. Raises NotTracedError."""
+    traces, until = [], time.perf_counter() + TRACING
+    with evidence.reference.lent() as evaluate:
+        for comparison in comparisons:
+            if time.perf_counter() > until:
+                raise NotTracedError(f"to trace it takes more than {TRACING:g} s")
+            evaluate(comparison.case)  # the module's buffers then are new, and of this precision
+            try:
+                traces.append(trace(evidence.reference, comparison.case))
+            except (UnusableError, RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+                raise NotTracedError(f"it can't be traced ({type(error).__name__})") from error
+            made = traces[-1].numbers({})
+            for name, line in comparison.lines.items():
+                if np.abs(made[name] - comparison.autograd[name]).max() > line.allowed:
+                    raise NotTracedError(f"its graph gives another {line.label} than autograd")
+            if traces[-1].pattern != traces[0].pattern:
+                raise NotTracedError("its graph is another one for each batch")
+    return traces
+
+
+def _is_verified(explanation: Explanation, traces: Sequence[Trace], comparisons: Sequence[Comparison]) -> bool:
+    """Whether the numbers are the candidate's within rounding on every case, one of them unseen by the search."""
+    of_case = {id(trace.case): trace for trace in traces}
+
+    def make(case: Case) -> Numbers:
+        trace = of_case[id(case)]
+        return trace.numbers(made_by(trace, explanation.way, explanation.edits, explanation.held))
+
+    return matched(list(comparisons), make, set(explanation.tensors)) == explanation.tensors

@@ -1,0 +1,280 @@
+"""The results and gradients of one case as one graph of primitive operators, and their replay with edits."""
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule, Node
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from torch_ref.cases.case import UPSTREAM, Case, Numbers
+from torch_ref.diagnosis.graph.textbook import table
+from torch_ref.reference.base import BaseReference
+from torch_ref.torch_private import tracing
+
+aten = torch.ops.aten
+Values: TypeAlias = list[Any]  # of the nodes, by position
+Edit: TypeAlias = Callable[["Trace", Values, Node], Any]  # another value of a node; its own is there already
+Edits: TypeAlias = Mapping[int, Edit]  # by position
+
+
+class Trace:
+    """The nodes in order, their values, and which outputs each of them reaches.
+
+    outputs: the position of each result and gradient, by the names of the case. backward: the positions of the nodes
+    of the backward pass that may be edited; forward: those of the forward pass.
+    """
+
+    def __init__(self, graph: GraphModule, case: Case, arguments: Sequence[Tensor], names: Sequence[str]) -> None:
+        self.case = case
+        self.nodes = [node for node in graph.graph.nodes if node.op != "output"]
+        self.position = {node: i for i, node in enumerate(self.nodes)}
+        (out,) = (node for node in graph.graph.nodes if node.op == "output")
+        self.outputs = {name: self.position[node] for name, node in zip(names, out.args[0], strict=True)}
+        given, self.values = iter(arguments), []
+        self.calls = [_compiled(node, self.position) for node in self.nodes]
+        for node, call in zip(self.nodes, self.calls, strict=True):
+            if node.op == "placeholder":
+                self.values.append(next(given))
+            elif node.op == "get_attr":
+                self.values.append(getattr(graph, node.target).detach().clone())
+            else:
+                self.values.append(call(self.values, node.args, node.kwargs))
+        self.reach = self._reach()
+        used = [i for i, names in enumerate(self.reach) if names and self.nodes[i].op == "call_function"]
+        self.backward = [i for i in used if is_backward(self.nodes[i]) and is_real(self.values[i])]
+        self.forward = [i for i in used if not is_backward(self.nodes[i])]
+
+    @property
+    def pattern(self) -> list[str]:
+        """What must be alike for an edit to be carried over to another case."""
+        return [f"{node.target} {len(node.args)}" if node.op == "call_function" else node.op for node in self.nodes]
+
+    def _reach(self) -> list[frozenset[str]]:
+        """Of each node, the names of the outputs that it reaches."""
+        reach: list[frozenset[str]] = [frozenset()] * len(self.nodes)
+        for name, i in self.outputs.items():
+            reach[i] |= {name}
+        for i in reversed(range(len(self.nodes))):
+            for node in self.nodes[i].all_input_nodes if reach[i] else ():
+                reach[self.position[node]] |= reach[i]
+        return reach
+
+    @cached_property
+    def users(self) -> list[list[int]]:
+        """Of each node, the positions of those that use it."""
+        return [[self.position[user] for user in node.users if user in self.position] for node in self.nodes]
+
+    @cached_property
+    def blocks(self) -> dict[int, list[int]]:
+        """The positions of the nodes of each operator of the forward pass and of its backward pass, by its number."""
+        blocks: dict[int, list[int]] = {}
+        for i in self.everything:
+            blocks.setdefault(self.number(i), []).append(i)
+        return blocks
+
+    def number(self, i: int) -> int:
+        """The number of the operator that a node belongs to; a sum of gradients belongs to none, and has its own."""
+        meta = self.nodes[i].meta
+        return -1 - i if meta.get("is_gradient_acc") else meta.get("seq_nr", -1 - i)  # type: ignore[no-any-return]
+
+    @cached_property
+    def everything(self) -> list[int]:
+        """The positions of all that is computed and used."""
+        return [i for i, node in enumerate(self.nodes) if node.op == "call_function" and self.reach[i]]
+
+    def after(self, positions: Iterable[int]) -> list[int]:
+        """These and all that is computed from them, in order."""
+        found, new = set(positions), list(positions)
+        while new:
+            users = [user for user in self.users[new.pop()] if user not in found and self.reach[user]]
+            found.update(users)
+            new += users
+        return sorted(found)
+
+    def reached(self, positions: Iterable[int]) -> frozenset[str]:
+        """The names of the outputs that they reach."""
+        return frozenset().union(*(self.reach[i] for i in positions))
+
+    def call(self, node: Node, values: Values, args: Sequence[Any] | None = None, **kwargs: Any) -> Any:
+        """What a node's operator gives, with other arguments perhaps."""
+        if args is None and not kwargs:
+            return self.calls[self.position[node]](values, node.args, node.kwargs)
+        resolve = tracing().map_arg
+        args, kwargs = (
+            resolve(part, lambda other: values[self.position[other]])
+            for part in (node.args if args is None else tuple(args), {**node.kwargs, **kwargs})
+        )
+        return _target(node)(*args, **kwargs)
+
+    def arg(self, node: Node, j: int, values: Values) -> Any:
+        """The value of an argument."""
+        argument = node.args[j]
+        return values[self.position[argument]] if isinstance(argument, Node) else argument
+
+    def replay(
+        self, edits: Edits, order: Sequence[int], accept: Callable[[str, Tensor], bool] = lambda *_: True
+    ) -> dict[str, Tensor] | None:
+        """The outputs that change when edits are made and `order`, what follows from them, is computed again.
+
+        None as soon as an output is not accepted.
+        """
+        values, made = self.values.copy(), {}
+        names = {i: [name for name, position in self.outputs.items() if position == i] for i in self.outputs.values()}
+        for i in order:
+            node = self.nodes[i]
+            values[i] = self.calls[i](values, node.args, node.kwargs)
+            if i in edits:
+                values[i] = edits[i](self, values, node)
+            for name in names.get(i, ()):
+                made[name] = values[i]
+                if not accept(name, values[i]):
+                    return None
+        return made
+
+    def differentiated(self, edits: Edits, held: frozenset[int] = frozenset()) -> dict[str, Tensor]:
+        """The outputs of the forward part, edited, and differentiated again. Nodes that are held keep their values."""
+        values: Values = [None] * len(self.nodes)
+        leaves: dict[str, Tensor] = {}
+        for i, node in enumerate(self.nodes):
+            if node.op != "call_function":
+                values[i] = self.values[i]
+                name = self.names[i] if i < len(self.names) else ""
+                if name in self.case.differentiated:
+                    values[i] = leaves[name] = self.values[i].detach().clone().requires_grad_()
+            elif not is_backward(node) and self.reach[i]:
+                values[i] = self.calls[i](values, node.args, node.kwargs)
+                if i in edits:
+                    values[i] = edits[i](self, values, node)
+                if i in held and is_real(values[i]):
+                    values[i] = self.values[i] + (values[i] - values[i].detach())
+        results = {name: values[i] for name, i in self.outputs.items() if name not in self.case.differentiated}
+        roots = {name: result for name, result in results.items() if is_real(result) and result.requires_grad}
+        upstream = [values[self.names.index(name)] for name in self.case.upstream] if self.case.upstream else None
+        grads = torch.autograd.grad(list(roots.values()), list(leaves.values()), upstream)
+        return {**{name: result.detach() for name, result in results.items()}, **dict(zip(leaves, grads, strict=True))}
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Of the arguments, which are the first nodes."""
+        return list(self.case.arguments)
+
+    def numbers(self, tensors: Mapping[str, Tensor]) -> Numbers:
+        """Outputs as arrays in the shapes of the case; those not given are as they were."""
+        made = {name: tensors.get(name, self.values[i]) for name, i in self.outputs.items()}
+        shapes = {name: array.shape for name, array in self.case.arguments.items()}
+        arrays = {name: tensor.detach().numpy() for name, tensor in made.items()}
+        return {
+            name: array.reshape(shapes[name]) if name in shapes and array.size == self.case.arguments[name].size else array
+            for name, array in arrays.items()
+        }
+
+
+def is_backward(node: Node) -> bool:
+    """Whether a node belongs to the backward pass."""
+    return "autograd_backward" in node.meta
+
+
+def is_real(value: Any) -> bool:
+    """Whether this is a tensor of floating-point numbers."""
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
+def trace(reference: BaseReference, case: Case) -> Trace:
+    """The graph of a case. Called while the reference is lent and has just evaluated a case of this precision."""
+    tensors = [torch.from_numpy(array.copy()) for array in case.arguments.values()]
+    for name, tensor in zip(case.arguments, tensors, strict=True):
+        tensor.requires_grad_(name in case.differentiated)
+
+    def computed(*arguments: Tensor) -> tuple[Tensor, ...]:
+        named = dict(zip(case.arguments, arguments, strict=True))
+        results = reference.results_of(case, named)
+        roots = [result for result in results if result.requires_grad]
+        tracing().remember_forward([result.grad_fn for result in roots])
+        upstream = [named[name.replace("out", UPSTREAM, 1)] for name in reference.results] if case.upstream else []
+        upstream = [g for g, result in zip(upstream, results, strict=False) if result.requires_grad]
+        leaves = [named[name] for name in case.differentiated]
+        return (*results, *torch.autograd.grad(roots, leaves, upstream or None))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of the time it takes
+        anomalies = torch.autograd.detect_anomaly(check_nan=False)  # keeps what each backward operator is of
+    with anomalies, _modules_noted(reference.module), tracing().preserve_node_meta(), sdpa_kernel(SDPBackend.MATH):
+        graph = tracing().make_fx(computed, decomposition_table=table(), record_stack_traces=True)(*tensors)
+    _tidy(graph)
+    names = (*reference.results, *case.differentiated)
+    return Trace(graph, case, [tensor.detach() for tensor in tensors], names)
+
+
+@contextmanager
+def _modules_noted(module: nn.Module | None) -> Iterator[None]:
+    """While entered, what is traced within a submodule has its name and class in meta["custom"]."""
+    entered: list[Any] = []
+    handles = []
+    for name, part in module.named_modules() if module else ():
+
+        def enter(part: nn.Module, _args: Any, name: str = name) -> None:
+            entered.append(tracing().annotate({"module": (name, type(part).__name__)}))
+            entered[-1].__enter__()
+
+        def leave(*_: Any) -> None:
+            entered.pop().__exit__(None, None, None)
+
+        handles += [part.register_forward_pre_hook(enter), part.register_forward_hook(leave)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _tidy(graph: GraphModule) -> None:
+    """add_ becomes add, and so on: else a replay writes into the values kept. What is saved is what it was saved of."""
+    for node in graph.graph.nodes:
+        name = getattr(getattr(node.target, "_schema", None), "name", "")
+        if name.endswith("_") and not name.endswith("__"):
+            packet = getattr(aten, name.removeprefix("aten::")[:-1])
+            node.target = getattr(packet, node.target._overloadname)  # noqa: SLF001  # an operator's own
+        if is_backward(node):
+            for argument in node.all_input_nodes:
+                source = argument
+                while source.target in (aten.alias.default, aten.detach.default):
+                    source = source.args[0]
+                node.replace_input_with(argument, source)
+
+
+def _target(node: Node) -> Any:
+    """An edit may have changed the strides: a view then has to copy."""
+    return torch.reshape if node.target in (aten.view.default, aten._unsafe_view.default) else node.target  # noqa: SLF001  # an operator
+
+
+def _compiled(node: Node, position: Mapping[Node, int]) -> Callable[[Values, Any, Any], Any]:
+    """What computes a node from the values of the others, quickly where its arguments are plain."""
+    target = _target(node)
+    plain = not any(isinstance(a, list | tuple | dict) and _has_node(a) for a in (*node.args, *node.kwargs.values()))
+    if plain and not any(isinstance(a, Node) for a in node.kwargs.values()):
+        places = [(j, position[a]) for j, a in enumerate(node.args) if isinstance(a, Node)]
+
+        def quick(values: Values, args: Any, kwargs: Any) -> Any:
+            resolved = list(args)
+            for j, i in places:
+                resolved[j] = values[i]
+            return target(*resolved, **kwargs)
+
+        return quick
+    resolve = tracing().map_arg
+
+    def general(values: Values, args: Any, kwargs: Any) -> Any:
+        args, kwargs = resolve((args, dict(kwargs)), lambda other: values[position[other]])
+        return target(*args, **kwargs)
+
+    return general
+
+
+def _has_node(argument: Any) -> bool:
+    parts = argument.values() if isinstance(argument, dict) else argument
+    return any(isinstance(part, Node) for part in parts)
