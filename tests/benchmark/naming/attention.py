@@ -44,9 +44,7 @@ class Causal(nn.Module):
 def causal(X, T, Wq, Wk, Wv, m):
     Q, K, V = X @ Wq.T, X @ Wk.T, X @ Wv.T
     scale = 1 if m == "scale missing" else 1 / WIDTH if m == "scale 1/d" else 1 / math.sqrt(WIDTH)
-    later = np.triu(np.ones((TIME, TIME), bool), 0 if m == "mask shifted" else 1)
-    if m == "mask shifted":
-        later[0, 0] = False
+    later = np.triu(np.ones((TIME, TIME), bool), 2 if m == "mask shifted" else 1)
     scores = np.where(later & (m != "no mask"), -np.inf, Q @ K.swapaxes(1, 2) * scale)
     P = softmax(scores)
     Y = P @ V

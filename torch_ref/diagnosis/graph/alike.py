@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from torch.fx import Node
 
-from torch_ref.diagnosis.graph.origin import origin_of
+from torch_ref.diagnosis.graph.origin import origin_of, steps
 from torch_ref.diagnosis.graph.trace import Trace, is_backward
 
 Group: TypeAlias = tuple[int, ...]  # positions
@@ -25,8 +25,8 @@ def groups(trace: Trace, positions: Sequence[int]) -> list[Group]:
 
 def same_source(trace: Trace, positions: Sequence[int]) -> list[Group]:
     """The nodes of the same place in the source: one of each time step, the first step's perhaps of fewer nodes."""
-    exact = _by(positions, lambda i: (trace.nodes[i].target, origin_of(trace, i), _place(trace, i), _shape(trace, i)))
-    loose = _by(positions, lambda i: (trace.nodes[i].target, origin_of(trace, i), _shape(trace, i)))
+    exact = _by(positions, lambda i: (*_source(trace, i), _place(trace, i)))
+    loose = _by(positions, lambda i: _source(trace, i))
     return list(dict.fromkeys(exact + loose))
 
 
@@ -42,6 +42,11 @@ def _by(positions: Iterable[int], key: Any) -> list[Group]:
     for i in positions:
         parts[key(i)].append(i)
     return [tuple(part) for part in parts.values()]
+
+
+def _source(trace: Trace, i: int) -> tuple[Hashable, ...]:
+    step = steps(trace).get(trace.number(i))
+    return trace.nodes[i].target, origin_of(trace, i), step and step.operator, _shape(trace, i)
 
 
 def _place(trace: Trace, i: int) -> int:

@@ -14,4 +14,4 @@ class Change(NamedTuple):
     value: Edit
 
 
-SIMPLE, SUMS, CONSTANTS, PLACES, STEPS, OTHERS, SCALED = range(7)  # ranks
+SIMPLE, SUMS, CONSTANTS, PLACES, EDGES, STEPS, OTHERS, SCALED = range(8)  # ranks

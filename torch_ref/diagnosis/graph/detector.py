@@ -49,10 +49,11 @@ def graph_edits(evidence: Evidence, left: list[str]) -> Iterator[Finding]:
         yield Finding("chain", "search stopped", (), text)
 
 
-def _order(first: Trace, explanation: Explanation) -> tuple[int, int, int, int]:
+def _order(first: Trace, explanation: Explanation) -> tuple[int, int, bool, int, int]:
     """What explains most, then the simplest, then what is nearest to the wrong tensors."""
     far = len(first.after(explanation.group)) - len(explanation.group)
-    return -len(explanation.tensors), explanation.change.rank, far, len(explanation.group)
+    told = explanation.change.kind != "slope"  # a formula for the derivative says more than a factor that is missing
+    return -len(explanation.tensors), explanation.change.rank, told, far, len(explanation.group)
 
 
 def _unseen(evidence: Evidence) -> Comparison:

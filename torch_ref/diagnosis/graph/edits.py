@@ -1,6 +1,6 @@
 """What may have gone wrong at one node: its operator left out, or another one in its place, of the same shape."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain, combinations, permutations
 from math import sqrt
@@ -23,8 +23,12 @@ EPSILONS = 1e-3, 1e-5, 1e-6, 1e-8, 1e-12
 def edits(trace: Trace, node: Node) -> Iterator[Change]:
     """Every change of the operator at this node."""
     value = trace.values[trace.position[node]]
-    if not isinstance(value, Tensor):
+    if not isinstance(value, Tensor):  # a variance and its mean, say
+        yield from _constants(node)
         return
+    if value.dtype is torch.bool:
+        for always in (True, False):
+            yield Change(SIMPLE, "always", (always,), partial(_constantly, always))
     if is_real(value):
         yield Change(SIMPLE, "cut", (), lambda trace, values, node: torch.zeros_like(values[trace.position[node]]))
         yield Change(SIMPLE, "negated", (), lambda trace, values, node: -values[trace.position[node]])
@@ -33,6 +37,10 @@ def edits(trace: Trace, node: Node) -> Iterator[Change]:
     yield from _sums(trace, node, value)
     yield from _constants(node)
     yield from _slices(trace, node)
+
+
+def _constantly(always: bool, trace: Trace, values: Values, node: Node) -> Tensor:  # noqa: FBT001  # a partial
+    return torch.full_like(values[trace.position[node]], always)
 
 
 def _passed_on(trace: Trace, node: Node, value: Tensor) -> Iterator[Change]:
@@ -81,11 +89,21 @@ def _special(trace: Trace, node: Node) -> Iterator[Change]:
         for j in (1, 2):
             yield Change(SIMPLE, "passed on", (j,), lambda t, v, n, j=j: _spread(t.arg(n, j, v), v[t.position[n]]))
         yield Change(SIMPLE, "condition swapped", (), lambda t, v, n: torch.where(*(t.arg(n, j, v) for j in (0, 2, 1))))
+    if node.target is aten.unfold.default:
+        yield Change(CONSTANTS, "stride ignored", (), lambda t, v, n: _step_1(t, v, n))
+    if node.target is aten.slice_scatter.default and len(node.args) > 5:
+        end = lambda t, v, n: t.arg(n, 1, v).shape[n.args[2]]  # noqa: E731
+        yield Change(CONSTANTS, "stride ignored", (), lambda t, v, n: t.call(n, v, (*n.args[:3], 0, end(t, v, n), 1)))
     if node.target in (aten.rsqrt.default, aten.sqrt.default) and _is_sum_with_constant(node.args[0]):
         yield Change(CONSTANTS, "constant outside the root", (), _outside)
     for j, argument in enumerate(node.args):  # a fixed order of tokens, say, in place of the tokens
         if node.target in (aten.embedding.default, aten.gather.default) and isinstance(argument, Node) and j:
             yield Change(CONSTANTS, "indices shifted", (), lambda t, v, n: v[t.position[n]].roll(1, 0))
+
+
+def _step_1(trace: Trace, values: Values, node: Node) -> Tensor:
+    unfolded = trace.call(node, values, [*node.args[:3], 1])
+    return unfolded.narrow(node.args[1], 0, values[trace.position[node]].shape[node.args[1]])  # type: ignore[no-any-return, index]
 
 
 def _spread(value: Any, like: Tensor) -> Tensor:
@@ -116,7 +134,10 @@ def _outside(trace: Trace, values: Values, node: Node) -> Tensor:
 def _sums(trace: Trace, node: Node, value: Tensor) -> Iterator[Change]:
     """A sum or mean over other axes, of fewer terms, one for the other, or none."""
     operators = {**SUM_OPERATORS, aten.sum.default: torch.sum, aten.mean.default: torch.mean}
-    if node.target not in operators or not is_real(value):
+    if node.target not in operators:
+        return
+    if not is_real(value):
+        yield Change(SUMS, "all counted", (), lambda t, v, n: torch.ones_like(t.arg(n, 0, v)).sum())
         return
     summed = trace.arg(node, 0, trace.values)
     is_mean = operators[node.target] is torch.mean
@@ -160,11 +181,11 @@ def _of_part(part: slice, trace: Trace, values: Values, node: Node, only: int | 
 def _constants(node: Node) -> Iterator[Change]:
     """Another number in place of each constant, one that comes from it or one of the usual."""
     for j, constant in enumerate(node.args):
-        for name, other in others(constant):
-            yield Change(CONSTANTS, "constant", (j, name), partial(_with_constant, j, other))
+        for other in others(constant):
+            yield Change(CONSTANTS, "constant", (j, other), partial(_with_constant, j, other))
     for key, constant in node.kwargs.items():
-        for name, other in others(constant):
-            yield Change(CONSTANTS, "constant", (key, name), partial(_with_constant, key, other))
+        for other in others(constant):
+            yield Change(CONSTANTS, "constant", (key, other), partial(_with_constant, key, other))
 
 
 def _with_constant(key: int | str, other: Any, trace: Trace, values: Values, node: Node) -> Any:
@@ -173,41 +194,36 @@ def _with_constant(key: int | str, other: Any, trace: Trace, values: Values, nod
     return trace.call(node, values, [other(a) if j == key else a for j, a in enumerate(node.args)])
 
 
-def others(constant: Any) -> list[tuple[str, Any]]:
-    """What may stand there instead, by name, as a function of what does: a size is another one in another case."""
+def others(constant: Any) -> list[Callable[[Any], Any]]:
+    """What may stand there instead, as functions of what does: a size is another one in another case."""
     if isinstance(constant, bool):
-        return [("not", lambda c: not c)]
+        return [lambda c: not c]
     if isinstance(constant, int):
-        found = {
-            "{c} - 1": lambda c: c - 1,
-            "{c} + 1": lambda c: c + 1,
-            "-{c}": lambda c: -c,
-            "2 · {c}": lambda c: 2 * c,
-        }
-        return [*found.items(), *(((str(n), lambda _, n=n: n)) for n in (0, 1, -100) if n != constant)]
+        numbers = [n for n in (0, 1, -100) if n != constant]
+        return [lambda c: c - 1, lambda c: c + 1, lambda c: -c, lambda c: 2 * c, *map(_always, numbers)]
     if isinstance(constant, float):
-        found = {
-            "-{c}": lambda c: -c,
-            "2 · {c}": lambda c: 2 * c,
-            "{c} / 2": lambda c: c / 2,
-            "{c}²": lambda c: c * c,
-            "√{c}": lambda c: sqrt(abs(c)),
-            "1 - {c}": lambda c: 1 - c,
-            **({"1 / {c}": lambda c: 1 / c} if constant else {}),
-        }
-        numbers = (0.0, 1.0, *(digit * scale for scale in (1, 0.1, 0.01, 1e-3) for digit in (1, 2, 5)), *EPSILONS)
-        return [*found.items(), *((f"{n:g}", lambda _, n=n: n) for n in dict.fromkeys(numbers) if n != constant)]
+        numbers = [digit * scale for scale in (1, 0.1, 0.01, 1e-3) for digit in (1, 2, 5)]
+        numbers = [n for n in dict.fromkeys((0.0, *numbers, *EPSILONS)) if n != constant]
+        inverse = [lambda c: 1 / c] if constant else []
+        return [
+            *(lambda c: -c, lambda c: 2 * c, lambda c: c / 2, lambda c: c * c, lambda c: sqrt(abs(c))),
+            *(lambda c: 1 - c, *inverse, *map(_always, numbers)),
+        ]
     if isinstance(constant, list | tuple) and constant and all(type(item) is int for item in constant):
         return _other_lists(tuple(constant))
     return []
 
 
-def _other_lists(constant: tuple[int, ...]) -> list[tuple[str, Any]]:
+def _always(number: float) -> Callable[[Any], float]:
+    return lambda _: number
+
+
+def _other_lists(constant: tuple[int, ...]) -> list[Callable[[Any], Any]]:
     """Other orders, for a permutation; one more on one side and one less on the other, for a padding."""
     orders = [order for order in permutations(range(len(constant))) if len(constant) < 5]
-    found = [(f"its items in the order {order}", lambda c, o=order: [c[i] for i in o]) for order in orders[1:]]
+    found: list[Callable[[Any], Any]] = [lambda c, o=order: [c[i] for i in o] for order in orders[1:]]  # type: ignore[misc]  # mypy: default of a lambda
     for step in (1, -1):
-        found.append((f"shifted by {step}", lambda c, s=step: [i + s * (-1) ** k for k, i in enumerate(c)]))
+        found.append(lambda c, s=step: [i + s * (-1) ** k for k, i in enumerate(c)])  # type: ignore[misc]  # likewise
     return found
 
 

@@ -1,5 +1,7 @@
 """Where a node comes from: the module, the operator of the forward pass, its line in the source."""
 
+from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +20,7 @@ class Origin(NamedTuple):
     line: str
 
 
+@cache
 def origin_of(trace: Trace, i: int) -> Origin:
     """Of a node of either pass: where the operator stands in the forward pass."""
     node = trace.nodes[i]
@@ -37,3 +40,31 @@ def _line(stack: str) -> str:
         if code and not any(Path(path).is_relative_to(folder) for folder in OURS):
             return code[0]
     return ""
+
+
+class Step(NamedTuple):
+    """Of an operator on a line that is run several times: which of the line's operators it is, and in which step."""
+
+    operator: int
+    step: int
+    count: int
+
+
+@cache
+def steps(trace: Trace) -> dict[int, Step]:
+    """By the number of an operator. A line whose operators come again and again in the same order is run in steps."""
+    lines: dict[tuple[str, tuple[str, str]], dict[int, str]] = defaultdict(dict)
+    for i in trace.everything:
+        if not is_backward(trace.nodes[i]) and trace.number(i) >= 0:
+            origin = origin_of(trace, i)
+            lines[origin.line, origin.module][trace.number(i)] = origin.operator
+    found = {}
+    for operators in lines.values():
+        names = list(operators.values())
+        period = next(
+            p for p in range(1, len(names) + 1) if len(names) % p == 0 and names == names[:p] * (len(names) // p)
+        )
+        period = len(names) if period == 1 and len(names) < 3 else period  # x + (y + z)
+        for k, number in enumerate(operators):
+            found[number] = Step(k % period, k // period, len(names) // period)
+    return found

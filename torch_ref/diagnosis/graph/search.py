@@ -12,8 +12,10 @@ from torch import Tensor
 from torch_ref.diagnosis.graph.activations import activations
 from torch_ref.diagnosis.graph.alike import Group, groups, same_source
 from torch_ref.diagnosis.graph.change import PLACES, Change
+from torch_ref.diagnosis.graph.edges import edges
 from torch_ref.diagnosis.graph.edits import edits
 from torch_ref.diagnosis.graph.places import places
+from torch_ref.diagnosis.graph.scaled import scaled
 from torch_ref.diagnosis.graph.slopes import slopes
 from torch_ref.diagnosis.graph.trace import Edits, Trace, is_backward
 from torch_ref.diagnosis.graph.uses import uses
@@ -96,15 +98,27 @@ class Search:
         unsure = not set(first.outputs) - set(first.case.differentiated) <= set(self.yours[0])
         results_wrong = bool(self.wrong - set(first.case.differentiated))
         ways = [*((VALUE, FORWARD) if results_wrong or unsure else ()), *((RECOMPUTED, DERIVATIVE) if not results_wrong else ())]
-        for rank in range(PLACES + 1):
-            yield self._attempts(BACKWARD, back, of_back, rank)
+        same = [group for group in sorted(same_source(first, first.backward), key=self._far) if len(group) > 1]
+        for some in (same, back) if same else (back,):
+            for rank in range(PLACES + 1):
+                yield self._attempts(BACKWARD, some, of_back, rank)
+            yield ((BACKWARD, group, change) for group in some for change in edges(first, group, of_back))
+            yield ((BACKWARD, group, change) for group in some for change in uses(first, group, steps=True))
+            if some is same:
+                yield from self._others(same)
         for rank in range(PLACES):
             for way in ways:
                 yield self._attempts(way, there, of_there, rank)
-        same = [group for group in same_source(first, first.backward) if len(group) > 1]
-        yield ((BACKWARD, group, change) for group in same for change in uses(first, group, steps=True))
-        for some in same, [(i,) for i in first.backward]:
-            yield ((BACKWARD, group, change) for group in some for change in uses(first, group, steps=False))
+        yield from self._others([(i,) for i in first.backward])
+
+    def _others(self, some: list[Group]) -> Iterator[Iterator[Attempt]]:
+        first = self.traces[0]
+        yield ((BACKWARD, group, change) for group in some for change in uses(first, group, steps=False))
+        yield (
+            (BACKWARD, group, change)
+            for group in some
+            for change in scaled(first, group, self.yours[0], self.wrong)
+        )
 
     def _attempts(self, way: str, some: list[Group], changes: Mapping[int, list[Change]], rank: int) -> Iterator[Attempt]:
         for group in some:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from torch_ref.diagnosis.graph.change import SIMPLE, SUMS, Change
+from torch_ref.diagnosis.graph.change import SIMPLE, Change
 from torch_ref.diagnosis.graph.trace import Trace, Values, is_backward, is_real
 
 # Of the input x and the output y of an activation.
@@ -54,8 +54,10 @@ def _slope(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 def slopes(trace: Trace, i: int) -> Iterator[Change]:
     """Every other formula, where this node is the last of the backward pass of an activation."""
-    for name in FORMULAS if activation_of(trace, i) else ():
-        yield Change(SIMPLE if name == "1" else SUMS, "slope", (name,), partial(_by, name))
+    if found := activation_of(trace, i):
+        by_element = "softmax" not in str(trace.nodes[found[1]].meta.get("original_aten"))
+        for name in FORMULAS if by_element else ("1",):
+            yield Change(SIMPLE, "slope", (name,), partial(_by, name))
 
 
 def _by(name: str, trace: Trace, values: Values, node: Node) -> Tensor:

@@ -38,25 +38,23 @@ def table() -> dict[Any, Callable[..., Any]]:
     }
 
 
-def _named(role: str) -> Any:
-    """While entered, what is computed has this name."""
-    return tracing().annotate({"role": role})
+def _named(role: str, symbol: str) -> Any:
+    """While entered, what is computed has this name, and this symbol in formulas."""
+    return tracing().annotate({"role": role, "symbol": symbol})
 
 
 def _standardized(
     g: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, gamma: Tensor | None, dims: list[int]
 ) -> tuple[Tensor, Tensor]:
     """The gradient to x of N = (x - mean) rstd, mean and variance over dims; and N."""
-    with _named("the standardized input x̂"):
+    with _named("the standardized input x̂", "x̂"):
         N = (x - mean) * rstd
-    with _named("the factor γ"):
-        dN = g if gamma is None else g * gamma
-    with _named("the term that comes from the mean"):
+    dN = g if gamma is None else g * gamma
+    with _named("the term that comes from the mean", "mean(γ g)"):
         from_mean = dN.mean(dims, keepdim=True)
-    with _named("the term that comes from the variance"):
+    with _named("the term that comes from the variance", "x̂ · mean(γ g x̂)"):
         from_variance = N * (dN * N).mean(dims, keepdim=True)
-    with _named("the factor 1/σ"):
-        return rstd * (dN - from_mean - from_variance), N
+    return rstd * (dN - from_mean - from_variance), N
 
 
 def _layer_norm(
@@ -112,8 +110,7 @@ def _group_norm(
     mask: Sequence[bool],
 ) -> Gradients:
     grouped = (batch, groups, -1)
-    with _named("the factor γ"):
-        dN = g if gamma is None else g * _wide(gamma, x)
+    dN = g if gamma is None else g * _wide(gamma, x)
     dx, N = _standardized(dN.reshape(grouped), x.reshape(grouped), mean[..., None], rstd[..., None], None, [2])
     rest = [0, *range(2, x.dim())]
     return dx.reshape(x.shape), (g * N.reshape(x.shape)).sum(rest) if mask[1] else None, g.sum(rest)
@@ -131,15 +128,15 @@ def _log_softmax_of(x: Tensor, dim: int, _half_to_float: bool) -> Tensor:  # noq
 
 
 def _softmax(g: Tensor, y: Tensor, dim: int, _dtype: torch.dtype) -> Tensor:
-    with _named("the diagonal of the Jacobian"):
+    with _named("the diagonal of the Jacobian", "y · g"):
         diagonal = g * y
-    with _named("the part of the Jacobian off the diagonal"):
+    with _named("the part of the Jacobian off its diagonal", "y · Σ (y · g)"):
         rest = y * diagonal.sum(dim, keepdim=True)
     return diagonal - rest
 
 
 def _log_softmax(g: Tensor, y: Tensor, dim: int, _dtype: torch.dtype) -> Tensor:
-    with _named("the softmax times the sum of the gradient"):
+    with _named("the softmax part", "softmax · Σ g"):
         rest = y.exp() * g.sum(dim, keepdim=True)
     return g - rest
 
@@ -159,7 +156,7 @@ def _max_pool(
     if list(stride or kernel) != list(kernel) or any(padding) or x.shape[2:] != (n * height, m * width):
         return NotImplemented
     places = torch.arange(n * height * m * width).reshape(n, height, m, width)
-    with _named("the mask of the largest"):
+    with _named("the mask of the largest", "(1 at the largest)"):
         largest = (places == indices[:, :, :, None, :, None]).to(g.dtype)
     return (g[:, :, :, None, :, None] * largest).reshape(x.shape)
 
@@ -188,7 +185,7 @@ def _convolution(
     big, small = (g, x) if transposed else (x, g)
     patches = _patches(big, small, w, stride, padding, groups)  # batch, group, in, i, j, k, l
     per_group = small.reshape(len(small), groups, -1, 1, *small.shape[2:], 1, 1)
-    with _named("the gradient to the kernel"):
+    with _named("the gradient to the kernel", "Σ g · patches"):
         dw = (per_group * patches[:, :, None]).sum((0, 4, 5)).reshape(w.shape)
     W = w.reshape(groups, -1, *w.shape[1:])  # group, out, in, k, l
     if transposed:
@@ -217,7 +214,7 @@ def _full(g: Tensor, x: Tensor, W: Tensor, stride: Sequence[int], padding: Seque
     )
     unfolded = aten.constant_pad_nd(spread, [L - 1, L - 1, K - 1, K - 1], 0.0).unfold(2, K, 1).unfold(3, L, 1)
     per_group = unfolded.reshape(len(g), groups, -1, 1, *unfolded.shape[2:])  # batch, group, out, 1, i, j, k, l
-    with _named("the kernel, flipped"):
+    with _named("the flipped kernel", "flipped kernel"):
         flipped = W.flip(3, 4)
     full = (per_group * flipped[None, :, :, :, None, None]).sum((2, 6, 7)).reshape(len(x), -1, H, V)
     return full[:, :, padding[0] : padding[0] + x.shape[2], padding[1] : padding[1] + x.shape[3]]

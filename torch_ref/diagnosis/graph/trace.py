@@ -46,7 +46,7 @@ class Trace:
                 self.values.append(call(self.values, node.args, node.kwargs))
         self.reach = self._reach()
         used = [i for i, names in enumerate(self.reach) if names and self.nodes[i].op == "call_function"]
-        self.backward = [i for i in used if is_backward(self.nodes[i]) and is_real(self.values[i])]
+        self.backward = [i for i in used if is_backward(self.nodes[i]) and is_real_or_mask(self.values[i])]
         self.forward = [i for i in used if not is_backward(self.nodes[i])]
 
     @property
@@ -78,9 +78,21 @@ class Trace:
         return blocks
 
     def number(self, i: int) -> int:
-        """The number of the operator that a node belongs to; a sum of gradients belongs to none, and has its own."""
-        meta = self.nodes[i].meta
-        return -1 - i if meta.get("is_gradient_acc") else meta.get("seq_nr", -1 - i)  # type: ignore[no-any-return]
+        """The number of the differentiable operator that a node belongs to. Others have one of their own, below 0."""
+        return self._numbers[i]
+
+    @cached_property
+    def _numbers(self) -> list[int]:
+        """What follows an operator without being differentiable carries its number too, but is another operator."""
+        numbers, first = [], {}
+        for i, node in enumerate(self.nodes):
+            number = node.meta.get("seq_nr", -1)
+            kind = node.meta.get("original_aten"), node.meta.get("stack_trace")
+            is_own = number >= 0 and node.op == "call_function" and not node.meta.get("is_gradient_acc")
+            if is_own and not is_backward(node):
+                is_own = first.setdefault(number, kind) == kind
+            numbers.append(number if is_own else -1 - i)
+        return numbers
 
     @cached_property
     def everything(self) -> list[int]:
@@ -182,6 +194,11 @@ def is_backward(node: Node) -> bool:
 def is_real(value: Any) -> bool:
     """Whether this is a tensor of floating-point numbers."""
     return isinstance(value, Tensor) and value.is_floating_point()
+
+
+def is_real_or_mask(value: Any) -> bool:
+    """Whether this is what an edit of the backward pass may change."""
+    return is_real(value) or (isinstance(value, Tensor) and value.dtype is torch.bool)
 
 
 def trace(reference: BaseReference, case: Case) -> Trace:

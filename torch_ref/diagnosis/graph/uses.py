@@ -30,10 +30,11 @@ def _of_other_steps(trace: Trace, group: Group, j: int, taken: list[int]) -> Ite
     alike = sources(trace)[in_order[-1]]
     after = [*in_order, *(i for i in alike if i > in_order[-1])][1 : len(in_order) + 1]
     before = [None, *in_order[:-1]]
-    for what, others in ("before", before), ("after", after):
+    firsts, lasts = [in_order[0]] * len(in_order), [in_order[-1]] * len(in_order)
+    for what, others in ("step before", before), ("step after", after), ("first step", firsts), ("last step", lasts):
         if len(others) == len(in_order):
             to = dict(zip(in_order, others, strict=True))
-            yield Change(STEPS, f"the step {what}", (j,), partial(_replaced, {i: to[a] for i, a in zip(group, taken, strict=True)}, j))
+            yield Change(STEPS, f"the {what}", (j,), partial(_replaced, {i: to[a] for i, a in zip(group, taken, strict=True)}, j))
 
 
 def _of_other_operators(trace: Trace, group: Group, j: int, taken: list[int]) -> Iterator[Change]:

@@ -2,9 +2,21 @@
 
 from typing import NamedTuple
 
-from torch_ref.diagnosis.graph.origin import origin_of
-from torch_ref.diagnosis.graph.search import Explanation
+from torch.fx import Node
+
+from torch_ref.diagnosis.graph.formulas import formula, operator
+from torch_ref.diagnosis.graph.origin import Origin, origin_of, steps
+from torch_ref.diagnosis.graph.phrases import phrase
+from torch_ref.diagnosis.graph.search import BACKWARD, DERIVATIVE, FORWARD, RECOMPUTED, VALUE, Explanation
 from torch_ref.diagnosis.graph.trace import Trace
+
+PASS = {
+    BACKWARD: "in the backward pass of {}",
+    RECOMPUTED: "in what the backward pass takes from the forward pass, in {}",
+    VALUE: "in the forward pass, in {}",
+    FORWARD: "in the forward pass, in {}",
+    DERIVATIVE: "in the derivative of {}",
+}
 
 
 class Words(NamedTuple):
@@ -15,8 +27,53 @@ class Words(NamedTuple):
 
 
 def sentence(trace: Trace, explanation: Explanation) -> Words:
-    """The explanation, said."""
-    node = trace.nodes[explanation.group[0]]
-    origin = origin_of(trace, explanation.group[0])
-    text = f"{explanation.way} {explanation.group} {node.format_node()} {origin} {explanation.change.kind} {explanation.change.detail}"
-    return Words(f"{origin.operator}: {explanation.change.kind}", text)
+    """What is wrong, where, and what is expected there."""
+    i = explanation.group[0]
+    what = phrase(trace, explanation)
+    where = place(origin_of(trace, _told(trace, i)))
+    text = f"{what}, {PASS[explanation.way].format(where)}{_steps(trace, explanation.group)}"
+    return Words(what, f"{text}.{_expected(trace, i)}")
+
+
+def _expected(trace: Trace, i: int) -> str:
+    """The formula that belongs there, if it says anything."""
+    if trace.nodes[i].meta.get("is_gradient_acc"):
+        return " Expected there: the sum over both paths."
+    expected = formula(trace, i)
+    if expected.startswith(("the ", "a ", "`")) and " " not in expected.removeprefix("the "):
+        return ""
+    about = " (g: the gradient that comes in)" if _mentions_g(expected) else ""
+    return f" Expected there: {expected}{about}."
+
+
+def _mentions_g(text: str) -> bool:
+    return any(word.strip("()-ᵀ") == "g" for word in text.split())
+
+
+def _told(trace: Trace, i: int) -> int:
+    """A sum of gradients has no place of its own: that of what it sums."""
+    node = trace.nodes[i]
+    while node.meta.get("is_gradient_acc"):
+        node = next(argument for argument in reversed(node.args) if isinstance(argument, Node))
+    return trace.position[node]
+
+
+def place(origin: Origin) -> str:
+    """The operator, the module by name and class, the line."""
+    name, kind = origin.module
+    module = f" in `{name}` ({kind})" if name else f" in {kind}" if kind else " in the loss" if not origin.line else ""
+    line = f", at `{origin.line}`" if origin.line else ""
+    return f"the {operator(origin.operator)}{module}{line}"
+
+
+def _steps(trace: Trace, group: tuple[int, ...]) -> str:
+    """At which of the time steps, where a line runs several times. The first step is 1."""
+    found = [step for i in group if (step := steps(trace).get(trace.number(_told(trace, i)))) and step.count > 1]
+    if not found:
+        return ""
+    count, at = found[0].count, sorted({step.step + 1 for step in found})
+    if len(at) == count:
+        return f", at each of the {count} steps"
+    if at == list(range(1, count)) and count > 2:
+        return f", at every step but the last of {count}"
+    return f", at step {', '.join(map(str, at))} of {count}"

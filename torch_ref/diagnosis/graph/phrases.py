@@ -1,0 +1,204 @@
+"""What is wrong, by the kind of change."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.fx import Node
+
+from torch_ref.diagnosis.graph.change import Change
+from torch_ref.diagnosis.graph.formulas import formula, named, operator
+from torch_ref.diagnosis.graph.origin import origin_of
+from torch_ref.diagnosis.graph.search import Explanation
+from torch_ref.diagnosis.graph.slopes import activation_of
+from torch_ref.diagnosis.graph.trace import Trace, is_backward, is_real
+
+aten = torch.ops.aten
+
+
+def phrase(trace: Trace, explanation: Explanation) -> str:
+    """What is wrong."""
+    return _told(trace, explanation.group[0], explanation.change)
+
+
+def _told(trace: Trace, i: int, change: Change) -> str:
+    if change.kind in TOLD:
+        return TOLD[change.kind](trace, i, *change.detail)
+    axes = " and ".join(map(str, change.detail[:1] if change.kind != "flipped" else change.detail))
+    return f"{_subject(trace, i)} is {change.kind} along axis {axes}" if axes else f"{_subject(trace, i)} is {change.kind}"
+
+
+def _subject(trace: Trace, i: int) -> str:
+    """What a node gives: a term that has a name, the gradient to something, a value."""
+    node = trace.nodes[i]
+    if role := _role(node):
+        return role
+    outputs = [name for name, position in trace.outputs.items() if position == i]
+    if outputs:
+        return trace.case.label(outputs[0])
+    if not is_backward(node):
+        return named(trace, i)
+    return f"the gradient back through the {operator(origin_of(trace, i).operator)}"
+
+
+def _argument(trace: Trace, i: int, j: int) -> str:
+    """An argument of a node: a gradient, a term, a value."""
+    argument = trace.nodes[i].args[j]
+    if not isinstance(argument, Node):
+        return f"{argument:.6g}" if isinstance(argument, float) else str(argument)
+    text = formula(trace, trace.position[argument], 3, top=False)
+    return text if text != "g" else "the gradient that comes in"
+
+
+def _passed_on(trace: Trace, i: int, j: int) -> str:
+    node = trace.nodes[i]
+    others = [k for k in range(len(node.args)) if k != j and isinstance(node.args[k], Node)]
+    if node.meta.get("is_gradient_acc"):
+        return _one_path(trace, node, j)
+    if node.target is aten.where.self:
+        return "the mask is not applied"
+    if node.target is aten.permute.default:
+        return f"{_argument(trace, i, 0)} is not transposed"
+    if activation_of(trace, i) and _is_gradient(trace, node, j):
+        return f"the derivative of the {operator(origin_of(trace, i).operator)} is missing"
+    if node.target in (aten.div.Tensor, aten.div.Scalar) and j == 0:
+        return f"the division by {_argument(trace, i, 1)} is missing"
+    factors = aten.mul.Tensor, aten.mul.Scalar, aten.mm.default, aten.bmm.default
+    if others or len(node.args) > 1:
+        other = others[0] if others else 1 - min(j, 1)
+        role = _role(node.args[other])
+        return f"{role or ('the factor ' if node.target in factors else 'the term ') + _argument(trace, i, other)} is missing"
+    return f"the {operator(str(node.target).removeprefix('aten.').partition('.')[0])} is left out"
+
+
+def _role(argument: Any) -> str:
+    return str(argument.meta.get("custom", {}).get("role", "")) if isinstance(argument, Node) else ""
+
+
+def _is_gradient(trace: Trace, node: Node, j: int) -> bool:
+    argument = node.args[j]
+    return isinstance(argument, Node) and is_backward(argument) and is_real(trace.values[trace.position[argument]])
+
+
+def _one_path(trace: Trace, node: Node, j: int) -> str:
+    """Of the paths on which a gradient comes back, what is missing and what is there."""
+    missing, there = (_paths(trace, node.args[k]) for k in (1 - j, j))
+    if len(set(missing + there)) == 1:
+        return "the gradients of several steps are not added up, some are missing"
+    return f"the gradient that comes back through {_listed(missing)} is missing, only that through {_listed(there)} is there"
+
+
+def _listed(paths: list[str]) -> str:
+    return " and ".join(dict.fromkeys(paths))
+
+
+def _paths(trace: Trace, argument: Any) -> list[str]:
+    """What the gradients are of that are added up here."""
+    if argument.meta.get("is_gradient_acc"):
+        return [path for addend in argument.args for path in _paths(trace, addend)]
+    if argument.op == "placeholder":
+        return ["the identity"]
+    origin = origin_of(trace, trace.position[argument])
+    return [f"the {operator(origin.operator)}" + (f" of `{origin.module[0]}`" if origin.module[0] else "")]
+
+
+def _slope(trace: Trace, i: int, name: str) -> str:
+    op = operator(origin_of(trace, i).operator)
+    if name == "1":
+        return f"the derivative of the {op} is missing, the gradient is passed on"
+    return f"the derivative of the {op} is computed as {name} (x: what goes into it, y: what comes out)"
+
+
+def _over(trace: Trace, i: int, axes: tuple[int, ...], right: tuple[int, ...], _dim: int) -> str:
+    def said(some: tuple[int, ...]) -> str:
+        return f"{'axis' if len(some) == 1 else 'axes'} {', '.join(map(str, some))}"
+
+    word = "mean" if trace.nodes[i].target is aten.mean.dim else "sum"
+    return f"the {word} is taken over {said(axes)}, not {said(right)}"
+
+
+def _not_summed(trace: Trace, i: int) -> str:
+    if operator(origin_of(trace, i).operator) == "softmax" and is_backward(trace.nodes[i]):
+        return "only the diagonal of the Jacobian is used"
+    return "the sum is left out"
+
+
+def _constant(trace: Trace, i: int, key: int | str, other: Callable[[Any], Any]) -> str:
+    node = trace.nodes[i]
+    constant = node.args[key] if isinstance(key, int) else node.kwargs[key]
+    new, old = (f"{c:.6g}" if isinstance(c, float) else str(c) for c in (other(constant), constant))
+    if key == "correction":
+        return "the variance divides by n - 1, not by n" if other(constant) else "the variance divides by n, not by n - 1"
+    if node.target is aten.pow.Tensor_Scalar:
+        return f"the exponent is {new}, not {old}"
+    return f"{key} is {new}, not {old}" if isinstance(key, str) else f"{new} stands in place of {old}"
+
+
+def _another(trace: Trace, i: int, j: int, other: int) -> str:
+    return f"{named(trace, other)} is used in place of {_argument(trace, i, j)}"
+
+
+def _block(trace: Trace, i: int, axis: int, k: int, count: int, *, dropped: bool) -> str:
+    state = "is zero" if dropped else "is all there is"
+    return f"of {_subject(trace, i)}, block {k + 1} of {count} along axis {axis} {state}"
+
+
+def _end(trace: Trace, i: int, axis: int, *, which: str, dropped: bool) -> str:
+    state = "is zero" if dropped else "is all there is, the rest is zero"
+    return f"of {_subject(trace, i)}, the {which} along axis {axis} {state}"
+
+
+TOLD: dict[str, Callable[..., str]] = {
+    "cut": lambda t, i: f"{_subject(t, i)} is missing" if _role(t.nodes[i]) else f"{_subject(t, i)} is cut: zero",
+    "negated": lambda t, i: f"the sign of {_subject(t, i)} is the wrong way round",
+    "passed on": _passed_on,
+    "twice": lambda t, i, j: f"{_argument(t, i, j)} is applied twice",
+    "multiplied": lambda t, i: f"multiplied by {_argument(t, i, 1)}, not divided",
+    "not transposed": lambda t, i, j: f"{_argument(t, i, j)} is not transposed" if not _argument(t, i, j).endswith("ᵀ") else f"{_argument(t, i, j)[:-1]} stands without its transposition",
+    "reshaped": lambda t, i: f"{_argument(t, i, 0)} is reshaped, where its axes have to change places",
+    "overwritten": lambda *_: "where an index is repeated, the last one overwrites the others; add them up, as np.add.at does",
+    "condition swapped": lambda *_: "the two sides of the condition are exchanged",
+    "constant outside the root": lambda t, i: f"the constant {_inner_constant(t, i)} is added after the root, not under it",
+    "indices shifted": lambda *_: "the indices are shifted by one",
+    "sum for mean": lambda t, i: f"a sum stands where the mean belongs ({_argument(t, i, 0)})",
+    "mean for sum": lambda t, i: f"a mean stands where the sum belongs ({_argument(t, i, 0)})",
+    "not summed": _not_summed,
+    "over other axes": _over,
+    "only the first": lambda t, i, axes: f"only the first along axis {', '.join(map(str, axes))} counts, not the sum over all",
+    "only the last": lambda t, i, axes: f"only the last along axis {', '.join(map(str, axes))} counts, not the sum over all",
+    "constant": _constant,
+    "another slice": lambda _t, _i, axis, shift: f"the slice along axis {axis} begins {abs(shift)} too {'late' if shift > 0 else 'early'}",
+    "slope": _slope,
+    "activation": lambda t, i, name: f"{name} stands in place of the {operator(origin_of(t, i).operator)}",
+    "transposed": lambda t, i, a, b: f"{_subject(t, i)} has its axes {a} and {b} exchanged",
+    "block dropped": lambda t, i, axis, k, n: _block(t, i, axis, k, n, dropped=True),
+    "block kept": lambda t, i, axis, k, n: _block(t, i, axis, k, n, dropped=False),
+    "blocks exchanged": lambda t, i, axis, j, k, n: f"of {_subject(t, i)}, blocks {j + 1} and {k + 1} of {n} along axis {axis} are exchanged",
+    "interleaved": lambda t, i, axis, n: f"{_subject(t, i)} is interleaved by {n} along axis {axis}",
+    "the first dropped": lambda t, i, axis: _end(t, i, axis, which="first", dropped=True),
+    "the last dropped": lambda t, i, axis: _end(t, i, axis, which="last", dropped=True),
+    "the first kept": lambda t, i, axis: _end(t, i, axis, which="first", dropped=False),
+    "the last kept": lambda t, i, axis: _end(t, i, axis, which="last", dropped=False),
+    "the step before": lambda t, i, j: f"{_argument(t, i, j)} is that of the step before",
+    "the step after": lambda t, i, j: f"{_argument(t, i, j)} is that of the step after",
+    "the first step": lambda t, i, j: f"{_argument(t, i, j)} is that of the first step every time",
+    "the last step": lambda t, i, j: f"{_argument(t, i, j)} is that of the last step every time",
+    "another value": _another,
+    "stride ignored": lambda *_: "the stride is not taken into account",
+    "scaled": lambda t, i, factor: f"{_subject(t, i)} is {factor} times what it should be",
+    "edge": lambda t, i, j, change: f"{_told(t, t.position[t.nodes[i].args[j]], change)}, here alone",
+    "always": lambda t, i, value: _always(t, i, value=value),
+    "all counted": lambda *_: "all are counted, those that are left out too",
+}
+
+
+def _always(trace: Trace, i: int, *, value: bool) -> str:
+    node = trace.nodes[i]
+    sign = {"ne": "≠", "eq": "=", "lt": "<", "le": "≤", "gt": ">", "ge": "≥"}.get(str(node.target).split(".")[1], "")
+    condition = f"{_argument(trace, i, 0)} {sign} {_argument(trace, i, 1)}" if sign else "the mask"
+    return f"the condition {condition} is not looked at, as if it {'always' if value else 'never'} held"
+
+
+def _inner_constant(trace: Trace, i: int) -> str:
+    inner = trace.nodes[i].args[0]
+    return f"{inner.args[1]:g}" if isinstance(inner, Node) else ""
