@@ -26,8 +26,10 @@ def groups(trace: Trace, positions: Sequence[int]) -> list[Group]:
 def same_source(trace: Trace, positions: Sequence[int]) -> list[Group]:
     """The nodes of the same place in the source: one of each time step, the first step's perhaps of fewer nodes."""
     exact = _by(positions, lambda i: (*_source(trace, i), _place(trace, i)))
+    of_alike = _by(positions, lambda i: (*_source(trace, i), *(_given(trace, a) for a in trace.nodes[i].all_input_nodes)))
+    to_alike = _by(positions, lambda i: (*_source(trace, i), *(_source(trace, user) for user in trace.users[i][:1])))
     loose = _by(positions, lambda i: _source(trace, i))
-    return list(dict.fromkeys(exact + loose))
+    return list(dict.fromkeys(exact + of_alike + to_alike + loose))
 
 
 @cache
@@ -47,6 +49,11 @@ def _by(positions: Iterable[int], key: Any) -> list[Group]:
 def _source(trace: Trace, i: int) -> tuple[Hashable, ...]:
     step = steps(trace).get(trace.number(i))
     return trace.nodes[i].target, origin_of(trace, i), step and step.operator, _shape(trace, i)
+
+
+def _given(trace: Trace, argument: Node) -> Hashable:
+    """What an argument is: of the same place in the forward pass, or a gradient."""
+    return is_backward(argument) or _source(trace, trace.position[argument])[1:3]
 
 
 def _place(trace: Trace, i: int) -> int:

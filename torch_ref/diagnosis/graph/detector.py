@@ -8,7 +8,7 @@ import numpy as np
 
 from torch_ref.cases.case import Case, Numbers
 from torch_ref.comparison import compare
-from torch_ref.diagnosis.evidence import Evidence
+from torch_ref.diagnosis.evidence import Evidence, most_wrong_first
 from torch_ref.diagnosis.explaining import matched
 from torch_ref.diagnosis.graph.search import Explanation, Search, made_by
 from torch_ref.diagnosis.graph.trace import Trace, trace
@@ -16,7 +16,7 @@ from torch_ref.diagnosis.graph.words import sentence
 from torch_ref.errors import UnusableError
 from torch_ref.results import Comparison, Finding
 
-TRACING, SEARCHING = 5.0, 5.0  # seconds
+TRACING, SEARCHING = 5.0, 5.0  # seconds of this process: what else the machine does should not change a diagnosis
 UNSEEN = range(500, 512)  # seeds of a case that the search does not see
 
 
@@ -35,7 +35,7 @@ def graph_edits(evidence: Evidence, left: list[str]) -> Iterator[Finding]:
     except NotTracedError as error:
         yield Finding("chain", "no search", (), f"autograd's own computation was not searched for the mistake: {error}.")
         return
-    search = Search(traces[:3], comparisons[:3], wrong, time.perf_counter() + SEARCHING)
+    search = Search(traces[:3], comparisons[:3], wrong, time.process_time() + SEARCHING)
     search.run()
     explained: set[str] = set()
     for explanation in sorted(search.found, key=partial(_order, traces[0])):
@@ -61,21 +61,20 @@ def _unseen(evidence: Evidence) -> Comparison:
     of = evidence.comparisons[1].case
     draw = partial(evidence.reference.cases.draw, precision=of.precision, saturated=of.saturated, kind=of.kind)
     cases = [draw(*of.sizes.values(), seed=seed, order=of.order) for seed in UNSEEN]
-    compared = [compare(evidence.candidate, case, evidence.reference.evaluate) for case in cases]
-    most = max(compared, key=lambda comparison: sum(not line.passed for line in comparison.lines.values()))
-    return compare(evidence.candidate, most.case, evidence.reference.evaluate, lazy=False)
+    case = most_wrong_first(evidence.candidate, evidence.reference, cases)[0]
+    return compare(evidence.candidate, case, evidence.reference.evaluate, lazy=False)
 
 
 def _traces(evidence: Evidence, comparisons: Sequence[Comparison]) -> list[Trace]:
     """A graph for each case, all alike, each of which gives the reference's own numbers. Raises NotTracedError."""
-    traces, until = [], time.perf_counter() + TRACING
+    traces, until = [], time.process_time() + TRACING
     with evidence.reference.lent() as evaluate:
         for comparison in comparisons:
-            if time.perf_counter() > until:
+            if time.process_time() > until:
                 raise NotTracedError(f"to trace it takes more than {TRACING:g} s")
             evaluate(comparison.case)  # the module's buffers then are new, and of this precision
             try:
-                traces.append(trace(evidence.reference, comparison.case))
+                traces.append(trace(evidence.reference, comparison.case, traces[0] if traces else None))
             except (UnusableError, RuntimeError, TypeError, ValueError, NotImplementedError) as error:
                 raise NotTracedError(f"it can't be traced ({type(error).__name__})") from error
             made = traces[-1].numbers({})

@@ -48,10 +48,17 @@ def _passed_on(trace: Trace, node: Node, value: Tensor) -> Iterator[Change]:
     for j, argument in enumerate(node.args):
         if not isinstance(argument, Node) or not is_real(given := trace.values[trace.position[argument]]):
             continue
-        if given.numel() == value.numel():
+        if node.target is aten.sub.Tensor and j == 1 and given.shape == value.shape:
+            yield Change(SIMPLE, "passed on", (j,), lambda t, v, n: -t.arg(n, 1, v))
+        elif given.numel() == value.numel():
             yield Change(SIMPLE, "passed on", (j,), partial(_argument, j))
         elif given.dim() <= value.dim() and _broadcasts(given, value):
             yield Change(SIMPLE, "passed on", (j,), partial(_argument, j, spread=True))
+        if node.target in (aten.add.Tensor, aten.sub.Tensor) and j == 1:
+            sign = -2 if node.target is aten.add.Tensor else 2
+            yield Change(SIMPLE, "other sign", (), lambda t, v, n, s=sign: v[t.position[n]] + s * t.arg(n, 1, v))
+        if node.meta.get("is_gradient_acc"):
+            yield Change(SUMS, "passed on, negated", (j,), lambda t, v, n, j=j: -t.arg(n, j, v))
         if node.target in PRODUCTS:
             yield Change(SIMPLE, "twice", (j,), lambda t, v, n, j=j: v[t.position[n]] * t.arg(n, j, v))
         if node.target is aten.div.Tensor and j == 1:

@@ -24,8 +24,9 @@ class Origin(NamedTuple):
 def origin_of(trace: Trace, i: int) -> Origin:
     """Of a node of either pass: where the operator stands in the forward pass."""
     node = trace.nodes[i]
-    block = trace.blocks.get(trace.number(i), [i])
-    there = [trace.nodes[j] for j in block if not is_backward(trace.nodes[j])] or [node]
+    there = [trace.nodes[j] for j in trace.blocks.get(trace.number(i), [i]) if not is_backward(trace.nodes[j])]
+    if not there:
+        return Origin(("", ""), str(node.meta.get("original_aten", node.target)).removeprefix("aten.").partition(".")[0], "")
     custom = next((of.meta["custom"] for of in there if of.meta.get("custom", {}).get("module")), {})
     line = next((line for of in reversed(there) if (line := _line(of.meta.get("stack_trace", "")))), "")
     operator = str(there[-1].meta.get("original_aten") or there[-1].target)

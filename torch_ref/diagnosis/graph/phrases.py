@@ -152,6 +152,8 @@ TOLD: dict[str, Callable[..., str]] = {
     "cut": lambda t, i: f"{_subject(t, i)} is missing" if _role(t.nodes[i]) else f"{_subject(t, i)} is cut: zero",
     "negated": lambda t, i: f"the sign of {_subject(t, i)} is the wrong way round",
     "passed on": _passed_on,
+    "other sign": lambda t, i: f"the sign of {_argument(t, i, 1)} is the wrong way round",
+    "passed on, negated": lambda t, i, j: f"{_passed_on(t, i, j)}, with the sign the wrong way round",
     "twice": lambda t, i, j: f"{_argument(t, i, j)} is applied twice",
     "multiplied": lambda t, i: f"multiplied by {_argument(t, i, 1)}, not divided",
     "not transposed": lambda t, i, j: f"{_argument(t, i, j)} is not transposed" if not _argument(t, i, j).endswith("ᵀ") else f"{_argument(t, i, j)[:-1]} stands without its transposition",

@@ -102,14 +102,20 @@ class Search:
         for some in (same, back) if same else (back,):
             for rank in range(PLACES + 1):
                 yield self._attempts(BACKWARD, some, of_back, rank)
-            yield ((BACKWARD, group, change) for group in some for change in edges(first, group, of_back))
+            yield ((BACKWARD, group, change) for group in some for change in edges(first, group, of_back | of_there))
             yield ((BACKWARD, group, change) for group in some for change in uses(first, group, steps=True))
             if some is same:
+                yield from self._attempts_there(ways, [group for group in there if len(group) > 1], of_there)
                 yield from self._others(same)
+        yield from self._attempts_there(ways, there, of_there)
+        yield from self._others([(i,) for i in first.backward])
+
+    def _attempts_there(
+        self, ways: Sequence[str], some: list[Group], changes: Mapping[int, list[Change]]
+    ) -> Iterator[Iterator[Attempt]]:
         for rank in range(PLACES):
             for way in ways:
-                yield self._attempts(way, there, of_there, rank)
-        yield from self._others([(i,) for i in first.backward])
+                yield self._attempts(way, some, changes, rank)
 
     def _others(self, some: list[Group]) -> Iterator[Iterator[Attempt]]:
         first = self.traces[0]
@@ -142,7 +148,7 @@ class Search:
 
     def is_late(self) -> bool:
         """Whether the time is up."""
-        self.stopped = self.stopped or time.perf_counter() > self.deadline
+        self.stopped = self.stopped or time.process_time() > self.deadline
         return self.stopped
 
     def consider(self, way: str, group: Group, change: Change, held: Group = ()) -> None:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -30,11 +30,14 @@ class Trace:
     """
 
     def __init__(self, graph: GraphModule, case: Case, arguments: Sequence[Tensor], names: Sequence[str]) -> None:
-        self.case = case
+        self.case, self.graph = case, graph
         self.nodes = [node for node in graph.graph.nodes if node.op != "output"]
         self.position = {node: i for i, node in enumerate(self.nodes)}
         (out,) = (node for node in graph.graph.nodes if node.op == "output")
         self.outputs = {name: self.position[node] for name, node in zip(names, out.args[0], strict=True)}
+        self.ends: dict[int, list[str]] = {}
+        for name, i in self.outputs.items():
+            self.ends.setdefault(i, []).append(name)
         given, self.values = iter(arguments), []
         self.calls = [_compiled(node, self.position) for node in self.nodes]
         for node, call in zip(self.nodes, self.calls, strict=True):
@@ -43,8 +46,9 @@ class Trace:
             elif node.op == "get_attr":
                 self.values.append(getattr(graph, node.target).detach().clone())
             else:
-                self.values.append(call(self.values, node.args, node.kwargs))
+                self.values.append(call(self.values))
         self.reach = self._reach()
+        self._after: dict[tuple[int, ...], list[int]] = {}
         used = [i for i, names in enumerate(self.reach) if names and self.nodes[i].op == "call_function"]
         self.backward = [i for i in used if is_backward(self.nodes[i]) and is_real_or_mask(self.values[i])]
         self.forward = [i for i in used if not is_backward(self.nodes[i])]
@@ -83,16 +87,28 @@ class Trace:
 
     @cached_property
     def _numbers(self) -> list[int]:
-        """What follows an operator without being differentiable carries its number too, but is another operator."""
-        numbers, first = [], {}
+        """An operator that is not differentiated carries the number of one before it, but is another operator."""
+        raw = [
+            -1 if node.op != "call_function" or node.meta.get("is_gradient_acc") else node.meta.get("seq_nr", -1)
+            for node in self.nodes
+        ]
+        last = {}  # by number, the kind of the operator that was differentiated: the first that a gradient passes
         for i, node in enumerate(self.nodes):
-            number = node.meta.get("seq_nr", -1)
-            kind = node.meta.get("original_aten"), node.meta.get("stack_trace")
-            is_own = number >= 0 and node.op == "call_function" and not node.meta.get("is_gradient_acc")
-            if is_own and not is_backward(node):
-                is_own = first.setdefault(number, kind) == kind
-            numbers.append(number if is_own else -1 - i)
-        return numbers
+            if raw[i] >= 0 and not is_backward(node) and self.is_differentiated[i]:
+                last.setdefault(raw[i], _kind(node))
+        return [
+            number if number >= 0 and (is_backward(node) or last.get(number) == _kind(node)) else -1 - i
+            for i, (number, node) in enumerate(zip(raw, self.nodes, strict=True))
+        ]
+
+    @cached_property
+    def is_differentiated(self) -> list[bool]:
+        """Of each node, whether what is differentiated comes into it."""
+        found: list[bool] = []
+        for i, node in enumerate(self.nodes):
+            given = i < len(self.names) and self.names[i] in self.case.differentiated
+            found.append(given or any(found[self.position[other]] for other in node.all_input_nodes))
+        return found
 
     @cached_property
     def everything(self) -> list[int]:
@@ -101,6 +117,11 @@ class Trace:
 
     def after(self, positions: Iterable[int]) -> list[int]:
         """These and all that is computed from them, in order."""
+        if (key := tuple(positions)) not in self._after:
+            self._after[key] = self._computed_from(key)
+        return self._after[key]
+
+    def _computed_from(self, positions: tuple[int, ...]) -> list[int]:
         found, new = set(positions), list(positions)
         while new:
             users = [user for user in self.users[new.pop()] if user not in found and self.reach[user]]
@@ -115,7 +136,7 @@ class Trace:
     def call(self, node: Node, values: Values, args: Sequence[Any] | None = None, **kwargs: Any) -> Any:
         """What a node's operator gives, with other arguments perhaps."""
         if args is None and not kwargs:
-            return self.calls[self.position[node]](values, node.args, node.kwargs)
+            return self.calls[self.position[node]](values)
         resolve = tracing().map_arg
         args, kwargs = (
             resolve(part, lambda other: values[self.position[other]])
@@ -136,13 +157,11 @@ class Trace:
         None as soon as an output is not accepted.
         """
         values, made = self.values.copy(), {}
-        names = {i: [name for name, position in self.outputs.items() if position == i] for i in self.outputs.values()}
         for i in order:
-            node = self.nodes[i]
-            values[i] = self.calls[i](values, node.args, node.kwargs)
+            values[i] = self.calls[i](values)
             if i in edits:
-                values[i] = edits[i](self, values, node)
-            for name in names.get(i, ()):
+                values[i] = edits[i](self, values, self.nodes[i])
+            for name in self.ends.get(i, ()):
                 made[name] = values[i]
                 if not accept(name, values[i]):
                     return None
@@ -159,7 +178,7 @@ class Trace:
                 if name in self.case.differentiated:
                     values[i] = leaves[name] = self.values[i].detach().clone().requires_grad_()
             elif not is_backward(node) and self.reach[i]:
-                values[i] = self.calls[i](values, node.args, node.kwargs)
+                values[i] = self.calls[i](values)
                 if i in edits:
                     values[i] = edits[i](self, values, node)
                 if i in held and is_real(values[i]):
@@ -186,6 +205,10 @@ class Trace:
         }
 
 
+def _kind(node: Node) -> tuple[Any, Any]:
+    return node.meta.get("original_aten"), node.meta.get("stack_trace")
+
+
 def is_backward(node: Node) -> bool:
     """Whether a node belongs to the backward pass."""
     return "autograd_backward" in node.meta
@@ -201,8 +224,12 @@ def is_real_or_mask(value: Any) -> bool:
     return is_real(value) or (isinstance(value, Tensor) and value.dtype is torch.bool)
 
 
-def trace(reference: BaseReference, case: Case) -> Trace:
-    """The graph of a case. Called while the reference is lent and has just evaluated a case of this precision."""
+def trace(reference: BaseReference, case: Case, like: Trace | None = None) -> Trace:
+    """The graph of a case. Called while the reference is lent and has just evaluated a case of this precision.
+
+    Where each operator comes from, which takes most of the time, is taken from a graph that is alike, if there is one.
+    Raises ValueError if it is not alike.
+    """
     tensors = [torch.from_numpy(array.copy()) for array in case.arguments.values()]
     for name, tensor in zip(case.arguments, tensors, strict=True):
         tensor.requires_grad_(name in case.differentiated)
@@ -211,7 +238,8 @@ def trace(reference: BaseReference, case: Case) -> Trace:
         named = dict(zip(case.arguments, arguments, strict=True))
         results = reference.results_of(case, named)
         roots = [result for result in results if result.requires_grad]
-        tracing().remember_forward([result.grad_fn for result in roots])
+        if like is None:
+            tracing().remember_forward([result.grad_fn for result in roots])
         upstream = [named[name.replace("out", UPSTREAM, 1)] for name in reference.results] if case.upstream else []
         upstream = [g for g, result in zip(upstream, results, strict=False) if result.requires_grad]
         leaves = [named[name] for name in case.differentiated]
@@ -219,9 +247,14 @@ def trace(reference: BaseReference, case: Case) -> Trace:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of the time it takes
-        anomalies = torch.autograd.detect_anomaly(check_nan=False)  # keeps what each backward operator is of
-    with anomalies, _modules_noted(reference.module), tracing().preserve_node_meta(), sdpa_kernel(SDPBackend.MATH):
-        graph = tracing().make_fx(computed, decomposition_table=table(), record_stack_traces=True)(*tensors)
+        noted = torch.autograd.detect_anomaly(check_nan=False)  # keeps what each backward operator is of
+    first = like is None
+    with noted if first else nullcontext(), _modules_noted(reference.module), sdpa_kernel(SDPBackend.MATH):
+        with tracing().preserve_node_meta() if first else nullcontext():
+            graph = tracing().make_fx(computed, decomposition_table=table(), record_stack_traces=first)(*tensors)
+    if like is not None:
+        for node, other in zip(graph.graph.nodes, like.graph.graph.nodes, strict=True):
+            node.meta = other.meta
     _tidy(graph)
     names = (*reference.results, *case.differentiated)
     return Trace(graph, case, [tensor.detach() for tensor in tensors], names)
@@ -269,15 +302,16 @@ def _target(node: Node) -> Any:
     return torch.reshape if node.target in (aten.view.default, aten._unsafe_view.default) else node.target  # noqa: SLF001  # an operator
 
 
-def _compiled(node: Node, position: Mapping[Node, int]) -> Callable[[Values, Any, Any], Any]:
+def _compiled(node: Node, position: Mapping[Node, int]) -> Callable[[Values], Any]:
     """What computes a node from the values of the others, quickly where its arguments are plain."""
     target = _target(node)
     plain = not any(isinstance(a, list | tuple | dict) and _has_node(a) for a in (*node.args, *node.kwargs.values()))
     if plain and not any(isinstance(a, Node) for a in node.kwargs.values()):
-        places = [(j, position[a]) for j, a in enumerate(node.args) if isinstance(a, Node)]
+        arguments, kwargs = list(node.args), dict(node.kwargs)
+        places = [(j, position[a]) for j, a in enumerate(arguments) if isinstance(a, Node)]
 
-        def quick(values: Values, args: Any, kwargs: Any) -> Any:
-            resolved = list(args)
+        def quick(values: Values) -> Any:
+            resolved = arguments.copy()
             for j, i in places:
                 resolved[j] = values[i]
             return target(*resolved, **kwargs)
@@ -285,8 +319,8 @@ def _compiled(node: Node, position: Mapping[Node, int]) -> Callable[[Values, Any
         return quick
     resolve = tracing().map_arg
 
-    def general(values: Values, args: Any, kwargs: Any) -> Any:
-        args, kwargs = resolve((args, dict(kwargs)), lambda other: values[position[other]])
+    def general(values: Values) -> Any:
+        args, kwargs = resolve((node.args, dict(node.kwargs)), lambda other: values[position[other]])
         return target(*args, **kwargs)
 
     return general

@@ -61,7 +61,7 @@ def _told(trace: Trace, i: int) -> int:
 def place(origin: Origin) -> str:
     """The operator, the module by name and class, the line."""
     name, kind = origin.module
-    module = f" in `{name}` ({kind})" if name else f" in {kind}" if kind else " in the loss" if not origin.line else ""
+    module = f" in `{name}` ({kind})" if name else f" in {kind}" if kind else ""
     line = f", at `{origin.line}`" if origin.line else ""
     return f"the {operator(origin.operator)}{module}{line}"
 
