@@ -11,17 +11,13 @@ from torch_ref.comparison import compare
 from torch_ref.diagnosis.evidence import Evidence, most_wrong_first
 from torch_ref.diagnosis.explaining import matched
 from torch_ref.diagnosis.graph.search import Explanation, Search, made_by
-from torch_ref.diagnosis.graph.trace import Trace, trace
+from torch_ref.diagnosis.graph.trace import NotTracedError, Trace, trace
 from torch_ref.diagnosis.graph.words import sentence
 from torch_ref.errors import UnusableError
 from torch_ref.results import Comparison, Finding
 
 TRACING, SEARCHING = 5.0, 5.0  # seconds of this process: what else the machine does should not change a diagnosis
 UNSEEN = range(500, 512)  # seeds of a case that the search does not see
-
-
-class NotTracedError(Exception):
-    """There is no graph to search, and why."""
 
 
 def graph_edits(evidence: Evidence, left: list[str]) -> Iterator[Finding]:
@@ -81,8 +77,6 @@ def _traces(evidence: Evidence, comparisons: Sequence[Comparison]) -> list[Trace
             for name, line in comparison.lines.items():
                 if np.abs(made[name] - comparison.autograd[name]).max() > line.allowed:
                     raise NotTracedError(f"its graph gives another {line.label} than autograd")
-            if traces[-1].pattern != traces[0].pattern:
-                raise NotTracedError("its graph is another one for each batch")
     return traces
 
 

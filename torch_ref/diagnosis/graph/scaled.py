@@ -8,7 +8,7 @@ from torch.fx import Node
 from torch_ref.diagnosis.factors import Factor, plain
 from torch_ref.diagnosis.graph.alike import Group
 from torch_ref.diagnosis.graph.change import SCALED, Change
-from torch_ref.diagnosis.graph.trace import Trace, Values
+from torch_ref.diagnosis.graph.trace import Trace, Values, is_real
 
 ENOUGH = 6  # numbers, at least, from which a factor is solved for
 POWERS = ((), (("batch", 1),), (("batch", -1),))
@@ -16,6 +16,8 @@ POWERS = ((), (("batch", 1),), (("batch", -1),))
 
 def scaled(trace: Trace, group: Group, yours: dict[str, Tensor], wrong: frozenset[str]) -> list[Change]:
     """The factor at these nodes that brings the wrong gradients nearest to the candidate's, as each power of the batch."""
+    if not is_real(trace.values[group[0]]):
+        return []
     without = trace.replay(dict.fromkeys(group, _times_zero), trace.after(group)) or {}
     above = below = count = 0.0
     for name, none in without.items():

@@ -22,6 +22,10 @@ Edit: TypeAlias = Callable[["Trace", Values, Node], Any]  # another value of a n
 Edits: TypeAlias = Mapping[int, Edit]  # by position
 
 
+class NotTracedError(Exception):
+    """There is no graph to search, and why."""
+
+
 class Trace:
     """The nodes in order, their values, and which outputs each of them reaches.
 
@@ -52,11 +56,6 @@ class Trace:
         used = [i for i, names in enumerate(self.reach) if names and self.nodes[i].op == "call_function"]
         self.backward = [i for i in used if is_backward(self.nodes[i]) and is_real_or_mask(self.values[i])]
         self.forward = [i for i in used if not is_backward(self.nodes[i])]
-
-    @property
-    def pattern(self) -> list[str]:
-        """What must be alike for an edit to be carried over to another case."""
-        return [f"{node.target} {len(node.args)}" if node.op == "call_function" else node.op for node in self.nodes]
 
     def _reach(self) -> list[frozenset[str]]:
         """Of each node, the names of the outputs that it reaches."""
@@ -228,7 +227,7 @@ def trace(reference: BaseReference, case: Case, like: Trace | None = None) -> Tr
     """The graph of a case. Called while the reference is lent and has just evaluated a case of this precision.
 
     Where each operator comes from, which takes most of the time, is taken from a graph that is alike, if there is one.
-    Raises ValueError if it is not alike.
+    Raises NotTracedError if it is not alike.
     """
     tensors = [torch.from_numpy(array.copy()) for array in case.arguments.values()]
     for name, tensor in zip(case.arguments, tensors, strict=True):
@@ -253,6 +252,8 @@ def trace(reference: BaseReference, case: Case, like: Trace | None = None) -> Tr
         with tracing().preserve_node_meta() if first else nullcontext():
             graph = tracing().make_fx(computed, decomposition_table=table(), record_stack_traces=first)(*tensors)
     if like is not None:
+        if _pattern(graph) != _pattern(like.graph):
+            raise NotTracedError("its graph is another one for each batch")
         for node, other in zip(graph.graph.nodes, like.graph.graph.nodes, strict=True):
             node.meta = other.meta
     _tidy(graph)
@@ -280,6 +281,11 @@ def _modules_noted(module: nn.Module | None) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _pattern(graph: GraphModule) -> list[str]:
+    """What must be alike for an edit to be carried over to another case; in place or not is."""
+    return [f"{str(node.target).replace('_.', '.')} {len(node.args)}" for node in graph.graph.nodes]
 
 
 def _tidy(graph: GraphModule) -> None:
