@@ -1,6 +1,6 @@
 """Elements of a tensor in other places: slices dropped or kept, blocks exchanged, flipped, summed and spread."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import combinations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.change import PLACES, SIMPLE, Change
-from torch_ref.diagnosis.graph.trace import Trace, Values
+from torch_ref.diagnosis.graph.trace import Edit, Trace, Values
 
 BLOCKS = 2, 3, 4  # gates, heads, a fused projection
 MOST = 12  # slices along one axis that are tried one by one
@@ -28,9 +28,9 @@ def places(value: Tensor) -> Iterator[Change]:
             yield Change(PLACES, "flipped", (a, b), _of(lambda x, a=a, b=b: x.flip(a, b)))
 
 
-def _of(change: object) -> object:
+def _of(change: Callable[[Tensor], Tensor]) -> Edit:
     def value(trace: Trace, values: Values, node: Node) -> Tensor:
-        return change(values[trace.position[node]])  # type: ignore[operator, no-any-return]
+        return change(values[trace.position[node]])
 
     return value
 
@@ -72,4 +72,5 @@ def _exchanged(axis: int, count: int, i: int, j: int, x: Tensor) -> Tensor:
 
 
 def _interleaved(axis: int, count: int, x: Tensor) -> Tensor:
-    return x.unflatten(axis, (count, -1)).transpose(axis, axis + 1).flatten(axis, axis + 1)
+    blocks = x.reshape(*x.shape[:axis], count, -1, *x.shape[axis + 1 :])
+    return blocks.transpose(axis, axis + 1).reshape(x.shape)

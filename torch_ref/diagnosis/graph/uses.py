@@ -13,10 +13,13 @@ from torch_ref.diagnosis.graph.trace import Trace, Values, is_real
 
 def uses(trace: Trace, group: Group, *, steps: bool) -> Iterator[Change]:
     """Each argument of these nodes replaced: by that of the step before or after, or by each other value there is."""
-    for j, argument in enumerate(trace.nodes[group[0]].args):
-        if not isinstance(argument, Node) or not is_real(trace.values[trace.position[argument]]):
+    for j in range(len(trace.nodes[group[0]].args)):
+        given = [of.args[j] for i in group if len((of := trace.nodes[i]).args) > j]
+        if len(given) < len(group) or not all(isinstance(a, Node) for a in given):
             continue
-        taken = [trace.position[trace.nodes[i].args[j]] for i in group]  # type: ignore[index]  # alike: a node too
+        taken = [trace.position[a] for a in given]
+        if not is_real(trace.values[taken[0]]):
+            continue
         if steps:
             yield from _of_other_steps(trace, group, j, taken)
         else:
