@@ -3,7 +3,8 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from itertools import chain
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from torch_ref.diagnosis.graph.activations import activations
 from torch_ref.diagnosis.graph.alike import Group, groups, same_source
-from torch_ref.diagnosis.graph.change import PLACES, Change
+from torch_ref.diagnosis.graph.change import PLACES, SIMPLE, Change
 from torch_ref.diagnosis.graph.edges import edges
 from torch_ref.diagnosis.graph.edits import edits
 from torch_ref.diagnosis.graph.places import places
@@ -25,11 +26,12 @@ SAME = 1e-9  # relative, in float64: what a search takes for the same number, be
 BACKWARD, RECOMPUTED, VALUE, FORWARD, DERIVATIVE = "backward", "recomputed", "value", "forward", "derivative"
 
 
-Attempt: TypeAlias = tuple[str, Group, Change] | tuple[str, Group, Change, Group]  # as `consider` takes them
+Attempt: TypeAlias = tuple[Any, ...]  # the arguments of `consider`
+PARTS = 8  # of explanations, that are tried with others
 
 
 class Explanation(NamedTuple):
-    """A change at a group of nodes; how it is meant; what it explains.
+    """A change at a group of nodes; how it is meant; what it explains, together with another one before it perhaps.
 
     way: a node of the backward pass (backward); a value of the forward pass, in the backward pass alone (recomputed)
     or in both (value); an operator of the forward pass, differentiated again (forward), or its derivative alone.
@@ -40,11 +42,12 @@ class Explanation(NamedTuple):
     change: Change
     tensors: frozenset[str]
     held: Group = ()
+    before: "Explanation | None" = None
 
     @property
     def edits(self) -> Edits:
-        """The change at each of the nodes."""
-        return dict.fromkeys(self.group, self.change.value)
+        """The change at each of the nodes, and the changes before."""
+        return {**(self.before.edits if self.before else {}), **dict.fromkeys(self.group, self.change.value)}
 
 
 def made_by(trace: Trace, way: str, edits: Edits, held: Group = ()) -> dict[str, Tensor]:
@@ -59,6 +62,7 @@ def made_by(trace: Trace, way: str, edits: Edits, held: Group = ()) -> dict[str,
 class Search:
     """The traces of the telling cases beside what the candidate gave; found: what explains something.
 
+    parts: what explains some of the tensors that it changes, and leaves others wrong.
     deadline: the time when to stop; stopped: whether it came to that.
     """
 
@@ -67,6 +71,7 @@ class Search:
     wrong: frozenset[str]
     deadline: float
     found: list[Explanation] = field(default_factory=list)
+    parts: list[Explanation] = field(default_factory=list)
     stopped: bool = False
 
     def __post_init__(self) -> None:
@@ -79,14 +84,23 @@ class Search:
         return frozenset().union(*(found.tensors for found in self.found))
 
     def run(self) -> None:
-        """Try the simple changes everywhere, then others, until all that is wrong is explained."""
-        for tier in self._tiers():
+        """Try the simple changes everywhere, then others, then two together, until all that is wrong is explained."""
+        for tier in chain(self._tiers(), self._pairs()):
             for attempt in tier:
                 if self.is_late():
                     return
                 self.consider(*attempt)
             if self.explained >= self.wrong:
                 return
+
+    def _pairs(self) -> Iterator[Iterator[Attempt]]:
+        """Simple changes after one that explains a part of what it changes."""
+        first = self.traces[0]
+        some = sorted(groups(first, first.backward), key=self._far)
+        changes = {i: [*edits(first, first.nodes[i]), *slopes(first, i)] for i in first.backward}
+        yield ((*attempt, None, True) for attempt in self._attempts(BACKWARD, some, changes, SIMPLE))
+        for part in sorted(self.parts, key=lambda part: -len(part.tensors))[:PARTS]:
+            yield ((*attempt, part) for attempt in self._attempts(BACKWARD, some, changes, SIMPLE))
 
     def _tiers(self) -> Iterator[Iterator[Attempt]]:
         """What is tried, the simplest first."""
@@ -151,41 +165,56 @@ class Search:
         self.stopped = self.stopped or time.process_time() > self.deadline
         return self.stopped
 
-    def consider(self, way: str, group: Group, change: Change, held: Group = ()) -> None:
-        """Keep the explanation if every output that the change reaches is the candidate's, on every case."""
-        edits = dict.fromkeys(group, change.value)
+    def consider(
+        self,
+        way: str,
+        group: Group,
+        change: Change,
+        held: Group = (),
+        before: Explanation | None = None,
+        is_part: bool = False,  # noqa: FBT001, FBT002  # the last of an attempt
+    ) -> None:
+        """Keep the explanation if every output that the change reaches is the candidate's, on every case.
+
+        A part of an explanation may leave wrong what is wrong.
+        """
+        explanation = Explanation(way, group, change, frozenset(), held, before)
         changed: set[str] = set()
+        right = set(self.wrong)
         for k, trace in enumerate(self.traces):
-            made = self._made(k, trace, way, edits, held)
+            made = self._made(k, trace, explanation, self.wrong if is_part else frozenset())
             if made is None:
                 return
-            changed |= {name for name in made if not self._is_same(k, name, made[name], trace.values[trace.outputs[name]])}
-            if k == 0 and not changed & self.wrong:
+            changed |= {
+                name for name in made if not self._is_same(k, name, made[name], trace.values[trace.outputs[name]])
+            }
+            right -= {name for name in made if not self._is_same(k, name, made[name], self.yours[k].get(name))}
+            if not changed & right:
                 return
-        if explained := frozenset(changed & self.wrong):
-            self.found.append(Explanation(way, group, change, explained, held))
+        explained = frozenset(changed & right)
+        if before and not explained > before.tensors:
+            return
+        (self.parts if is_part else self.found).append(explanation._replace(tensors=explained))
 
-    def _made(self, k: int, trace: Trace, way: str, edits: Edits, held: Group) -> dict[str, Tensor] | None:
-        """The outputs that change, if they are the candidate's."""
+    def _made(self, k: int, trace: Trace, explanation: Explanation, free: frozenset[str]) -> dict[str, Tensor] | None:
+        """The outputs that change, if they are the candidate's or free to be others."""
+        way, edits = explanation.way, explanation.edits
 
         def accept(name: str, tensor: Tensor) -> bool:
-            if way == RECOMPUTED and name not in trace.case.differentiated:
-                return True
-            return name not in self.yours[k] or self._is_same(k, name, tensor, self.yours[k][name])
+            is_asked = way != RECOMPUTED or name in trace.case.differentiated
+            return not is_asked or name in free or name not in self.yours[k] or self._is_same(k, name, tensor, self.yours[k][name])
 
         try:
             if way in (FORWARD, DERIVATIVE):
-                made = trace.differentiated(edits, frozenset(held))
+                made = trace.differentiated(edits, frozenset(explanation.held))
                 return made if all(accept(name, tensor) for name, tensor in made.items()) else None
-            made = trace.replay(edits, trace.after(edits), accept)
+            outputs = trace.replay(edits, trace.after(edits), accept)
         except Exception:  # noqa: BLE001  # a change that does not fit: another shape, an axis that is not there
             return None
-        if made and way == RECOMPUTED:
-            made = {name: tensor for name, tensor in made.items() if name in trace.case.differentiated}
-        return made
+        return outputs and {name: t for name, t in outputs.items() if way != RECOMPUTED or name in trace.case.differentiated}
 
-    def _is_same(self, k: int, name: str, made: Tensor, other: Tensor) -> bool:
-        return made.shape == other.shape and bool((made - other).abs().max() <= self.bounds[k][name])
+    def _is_same(self, k: int, name: str, made: Tensor, other: Tensor | None) -> bool:
+        return other is not None and made.shape == other.shape and bool((made - other).abs().max() <= self.bounds[k][name])
 
 
 def _tensors(trace: Trace, comparison: Comparison) -> dict[str, Tensor]:

@@ -32,7 +32,11 @@ def sentence(trace: Trace, explanation: Explanation) -> Words:
     what = phrase(trace, explanation)
     where = place(origin_of(trace, _told(trace, i)))
     text = f"{what}, {PASS[explanation.way].format(where)}{_steps(trace, explanation.group)}"
-    return Words(what, f"{text}.{_expected(trace, i)}")
+    told = Words(what, f"{text}.{_expected(trace, i)}")
+    if explanation.before:
+        before = sentence(trace, explanation.before)
+        return Words(f"{before.name}; {told.name}", f"{before.text} And {told.text}")
+    return told
 
 
 def _expected(trace: Trace, i: int) -> str:
