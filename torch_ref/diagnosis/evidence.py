@@ -74,7 +74,7 @@ def gather(candidate: Candidate, reference: BaseReference, failed: Case) -> Evid
 
 
 def most_wrong_first(candidate: Candidate, reference: BaseReference, cases: list[Case]) -> list[Case]:
-    """The cases, those first in which most tensors are wrong: some mistakes show only where a token is repeated, say."""
+    """The cases, those first in which most is wrong: some mistakes show only where a token is repeated, say."""
     with reference.lent() as evaluate:
         return sorted(cases, key=lambda case: -_count_wrong(candidate, case, evaluate))
 

@@ -5,13 +5,18 @@ A mistake replaces one stage, or one and its own derivative; everything after it
 
 import torch
 
-from torch_ref.two_layers.mistake import Mistake, last_row_zero, sigma_prime
+from torch_ref.two_layers.mistake import Mistake, last_row_zero, sigma_prime, updated_each_sample
 from torch_ref.two_layers.stages import ACTIVATIONS
 
 MISTAKES = (
     # The forward pass
     Mistake("the hidden activation is missing", "S1 = {f}(G1)", {"S1": lambda s: s.G1}),
     Mistake("the bias B1 is missing in the forward pass", "G1 = W1 X + B1", {"G1": lambda s: s.W1 @ s.inputs.T}),
+    Mistake(
+        "one number of B1 is added for all hidden units",
+        "G1 = W1 X + B1, a number for each hidden unit",
+        {"G1": lambda s: s.W1 @ s.inputs.T + s.B1[0]},
+    ),
     Mistake("the bias B2 is missing in the forward pass", "G2 = W2 S1 + B2", {"G2": lambda s: s.W2 @ s.S1}),
     *(
         Mistake(
@@ -62,6 +67,16 @@ MISTAKES = (
         {"loss": lambda s: s.losses.sum() / s.terms + s.p / 2 * ((s.W1**2).sum() + (s.W2**2).sum())},
         (),
     ),
+    Mistake(
+        "the loss is the mean of |S2 - t|",
+        "take the loss that is meant; |x| has the derivative sign(x)",
+        {"losses": lambda s: (s.S2 - s.t).abs(), "dL_dS2": lambda s: (s.S2 - s.t).sign() / s.terms},
+    ),
+    Mistake(
+        "the loss is the norm of S2 - t",
+        "take the mean of the squares: a norm is the root of their sum",
+        {"loss": lambda s: (s.S2 - s.t).norm(), "dL_dS2": lambda s: (s.S2 - s.t) / (s.S2 - s.t).norm()},
+    ),
     # σ′ of the output layer
     Mistake("σ′ is missing in the output layer", "∂L/∂G2 = ∂L/∂S2 · S2 (1-S2)", {"dL_dG2": lambda s: s.dL_dS2}),
     Mistake(
@@ -84,6 +99,12 @@ MISTAKES = (
         "∂L/∂S1 is computed with an updated W2 (W2 - {p:.3g} ∂L/∂W2)",
         "compute every gradient before the first update",
         {"dL_dS1": lambda s: (s.W2 - s.p * s.dL_dG2 @ s.S1.T).T @ s.dL_dG2},
+        (),
+    ),
+    Mistake(
+        "W2 is updated after each sample, and the next sample's ∂L/∂S1 computed with it (learning rate {p:.3g})",
+        "compute every gradient of the batch before the first update",
+        {"dL_dS1": lambda s: updated_each_sample(s.W2, s.S1, s.dL_dG2, s.p)},
         (),
     ),
     Mistake(
@@ -159,6 +180,16 @@ MISTAKES = (
         {"B1": lambda s: s.dL_dG1.sum(0, keepdim=True)},
     ),
     Mistake("∂L/∂B1 is summed over everything", "sum over the batch alone", {"B1": lambda s: s.dL_dG1.sum()}),
+    Mistake(
+        "∂L/∂B1 is a copy of ∂L/∂B2",
+        "∂L/∂B1 = Σ ∂L/∂G1 over the batch",
+        {"B1": lambda s: s.dL_dG2.sum(1, keepdim=True)[:1].expand(len(s.W1), 1)},
+    ),
+    Mistake(
+        "∂L/∂B1 is a copy of ∂L/∂B2, not divided by the number of terms",
+        "∂L/∂B1 = Σ ∂L/∂G1 over the batch",
+        {"B1": lambda s: s.terms * s.dL_dG2.sum(1, keepdim=True)[:1].expand(len(s.W1), 1)},
+    ),
     Mistake("∂L/∂W2 lacks σ′ of the output layer", "∂L/∂W2 = ∂L/∂G2 S1ᵀ", {"W2": lambda s: s.dL_dS2 @ s.S1.T}),
     Mistake("∂L/∂W2 is computed from G1, not from S1", "∂L/∂W2 = ∂L/∂G2 S1ᵀ", {"W2": lambda s: s.dL_dG2 @ s.G1.T}),
     Mistake(

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections import Counter
+from functools import cache
 from statistics import median
 
 import torch
@@ -14,14 +15,21 @@ KINDS = [kind for module in (recurrent, norms, convolutions, attention, tokens, 
 CASES = 10
 
 
-def named(kind, mistake):
-    """How the diagnosis does with one mistake, what it says, and the seconds it takes."""
-    right = time.process_time()
+@cache
+def right_one(name):
+    """The seconds that a right candidate takes; it must pass."""
+    (kind,) = (kind for kind in KINDS if kind.name == name)
+    start = time.process_time()
     passing = check(kind.planted(""), reference=kind.reference, cases=CASES)
     assert passing.passed, str(passing)
+    return time.process_time() - start
+
+
+def named(kind, mistake):
+    """How the diagnosis does with one mistake, what it says, and the seconds it takes."""
     start = time.process_time()
     report = check(kind.planted(mistake), reference=kind.reference, cases=CASES)
-    seconds = (time.process_time() - start) - (start - right)
+    seconds = time.process_time() - start - right_one(kind.name)
     if report.passed:
         return "passes", [], seconds
     texts = [finding.text for finding in report.findings]
@@ -42,7 +50,7 @@ def main():
             verdict, texts, taken = named(kind, mistake)
             verdicts[verdict] += 1
             seconds.append(taken)
-            print(f"{verdict:8}{taken:5.1f} s  {kind.name}: {mistake}")
+            print(f"{verdict:8}{taken:5.1f} s  {kind.name}: {mistake}", flush=True)
             for text in texts:
                 print(f"           {text}")
     print({verdict: f"{count} ({100 * count / sum(verdicts.values()):.0f} %)" for verdict, count in verdicts.items()})

@@ -40,7 +40,11 @@ def convolution(g, x, w, b, m):
     put = spread_over if m == "overlaps overwritten" else spread
     dx = put(dP, padded.shape[2], 1 if m == "stride ignored" else 2)
     dx = dx[..., :-2] if m == "padding cut on one side" else dx[..., 1:-1]
-    db = {"bias over the batch alone": g.sum(0)[:, 0], "bias of the first place": g[:, :, 0].sum(0), "bias averaged": g.mean((0, 2))}
+    db = {
+        "bias over the batch alone": g.sum(0)[:, 0],
+        "bias of the first place": g[:, :, 0].sum(0),
+        "bias averaged": g.mean((0, 2)),
+    }
     return out, (dx, dw, db.get(m, g.sum((0, 2))))
 
 
@@ -60,7 +64,11 @@ def depthwise(g, x, w, b, m):
     dP = np.einsum("bcl,ck->bclk", g, kernel)
     if m == "the middle tap only":
         dP[..., [0, 2]] = 0
-    return out, (spread(dP, x.shape[2], 1), dw[:, None], g.sum(0).sum(1) if m != "bias over places alone" else g[0].sum(1))
+    return out, (
+        spread(dP, x.shape[2], 1),
+        dw[:, None],
+        g.sum(0).sum(1) if m != "bias over places alone" else g[0].sum(1),
+    )
 
 
 def transposed(g, x, w, b, m):
@@ -85,7 +93,7 @@ def transposed(g, x, w, b, m):
 def max_pool(g, x, m):
     W = x.reshape(*x.shape[:2], -1, 2, x.shape[3] // 2, 2)
     out = W.max((3, 5))
-    mask = W == out[:, :, :, None, :, None]
+    mask = out[:, :, :, None, :, None] == W
     if m == "to every element":
         mask = np.ones_like(mask)
     if m == "to the first of a window":

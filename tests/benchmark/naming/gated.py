@@ -67,8 +67,18 @@ def prelu(X, T, W, b, a, V, c, m):
     dG = dS * np.where(G > 0, 1, np.broadcast_to(below, G.shape))
     if m == "sides exchanged":
         dG = dS * np.where(G > 0, a, 1)
-    da = dS * {"slope's gradient everywhere": G, "slope's gradient of the other side": np.maximum(G, 0), "slope's gradient without G": (G <= 0) * 1.0}.get(m, np.minimum(G, 0))
-    da = da.mean(0) if m == "slope's gradient averaged" else np.full_like(a, da.sum()) if m == "one slope for all" else da.sum(0)
+    da = dS * {
+        "slope's gradient everywhere": G,
+        "slope's gradient of the other side": np.maximum(G, 0),
+        "slope's gradient without G": (G <= 0) * 1.0,
+    }.get(m, np.minimum(G, 0))
+    da = (
+        da.mean(0)
+        if m == "slope's gradient averaged"
+        else np.full_like(a, da.sum())
+        if m == "one slope for all"
+        else da.sum(0)
+    )
     return ((Y - T) ** 2).mean(), (dG.T @ X, dG.sum(0), da, dY.T @ S, dY.sum(0))
 
 
@@ -98,7 +108,15 @@ def residual(g, x, w, b, W, c, V, d, m):
     if m == "skip through the norm":
         dx = back((dn + g) * w, N, sd, (1,), m)
     first = dG.T @ (x if m == "x for the normalized" else n)
-    return x + H @ V.T + d, (dx, (dn * N).sum(0), dn.sum(0), first, dG.sum(0), g.T @ (G if m == "pre-activation for the last" else H), g.sum(0))
+    return x + H @ V.T + d, (
+        dx,
+        (dn * N).sum(0),
+        dn.sum(0),
+        first,
+        dG.sum(0),
+        g.T @ (G if m == "pre-activation for the last" else H),
+        g.sum(0),
+    )
 
 
 def smooth(X, T, W, b, V, c, m):

@@ -59,7 +59,11 @@ def batch_norm(g, x, w, b, m):
     W, B = w[:, None], b[:, None]
     dN = g if m == "gamma missing" else g * W
     dw = (g * N).sum(0).sum(1) if m != "the first sample only" else (g * N)[0].sum(1)
-    dx = dN / sigma if m == "statistics as constants" else back(dN, N, sigma, (0,) if m == "means over the batch alone" else axes, m)
+    dx = (
+        dN / sigma
+        if m == "statistics as constants"
+        else back(dN, N, sigma, (0,) if m == "means over the batch alone" else axes, m)
+    )
     return N * W + B, (dx, dw, g.sum(axes))
 
 
@@ -70,7 +74,11 @@ def group_norm(g, x, w, b, m):
     axes = (1, 2) if m == "means over all groups" else (2,)
     dx = back(dN, N, sigma, axes, m).reshape(x.shape)
     N = N.reshape(x.shape)
-    return N * w[:, None] + b[:, None], (dx, (g * N).sum((0, 2)), (g * x).sum((0, 2)) if m == "x in the bias" else g.sum((0, 2)))
+    return N * w[:, None] + b[:, None], (
+        dx,
+        (g * N).sum((0, 2)),
+        (g * x).sum((0, 2)) if m == "x in the bias" else g.sum((0, 2)),
+    )
 
 
 def rms_norm(g, x, w, m):
@@ -79,7 +87,9 @@ def rms_norm(g, x, w, m):
     N, dN = x * r, g if m == "gamma missing" else g * w
     mean = {"sum for mean": np.sum}.get(m, np.mean)
     through = N * mean(dN * (x if m == "x for the normalized" else N), -1, keepdims=True)
-    through = {"no term from the root": 0 * through, "sign of the term": -through, "half the term": through / 2}.get(m, through)
+    through = {"no term from the root": 0 * through, "sign of the term": -through, "half the term": through / 2}.get(
+        m, through
+    )
     dw = (g * (x if m == "x in the weight" else N)).sum((0, 1))
     return N * w, ((dN - through) * (1 if m == "factor r missing" else r), dw)
 

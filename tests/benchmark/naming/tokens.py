@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tests.benchmark.naming.kind import Kind
-from torch_ref import Operator, Reference
+from torch_ref import Reference
 
 WORDS, WIDTH, TIME, CLASSES = 6, 4, 5, 5
 IGNORED = -100
@@ -116,7 +116,7 @@ def entropy(smoothing, X, labels, W, b, m):
         dZ = -target
     if m == "ignored rows keep the softmax":
         dZ[~kept] = np.exp(log_P)[~kept]
-    elif m != "ignored targets count" and m != "ignored rows have a gradient":
+    elif m not in {"ignored targets count", "ignored rows have a gradient"}:
         dZ[~kept] = 0
     dZ = dZ / (len(labels) if m == "gradient divided by all" else 1 if m == "gradient not divided" else count)
     return loss, (dZ.T @ X, dZ.sum(0))
@@ -132,7 +132,9 @@ def draw_ignored(rng, batch):
 KINDS = (
     Kind(
         "embedding",
-        Reference(Bag(), nn.functional.cross_entropy, lambda r, n: (r.integers(0, WORDS, (n, TIME)), r.integers(0, 3, n))),
+        Reference(
+            Bag(), nn.functional.cross_entropy, lambda r, n: (r.integers(0, WORDS, (n, TIME)), r.integers(0, 3, n))
+        ),
         bag,
         {
             "not divided by the time": (),

@@ -5,16 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from tests.comparing import compared
 from tests.worked_examples import attention, layernorm_gelu, rnn
 from torch_ref import Operator, Reference, check
 from torch_ref.candidate.calling import InProcess
 from torch_ref.diagnosis.diagnosis import diagnose
-from torch_ref.diagnosis.evidence import Evidence, gather
+from torch_ref.diagnosis.evidence import gather
 from torch_ref.diagnosis.graph import detector
 from torch_ref.diagnosis.graph.detector import graph_edits
 from torch_ref.diagnosis.graph.trace import trace
-from torch_ref.two_layers.reference import TwoLayers
 
 EXAMPLES = {module.__name__.rpartition(".")[2]: module for module in (rnn, attention, layernorm_gelu)}
 
@@ -45,7 +43,9 @@ def test_the_graph_gives_the_references_own_numbers_and_so_does_its_forward_part
 def test_the_module_and_its_running_statistics_are_as_they_were():
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    reference = Reference(model, nn.functional.mse_loss, lambda r, n: (r.random((n, 3)), r.random((n, 4))), batch=(2, 8))
+    reference = Reference(
+        model, nn.functional.mse_loss, lambda r, n: (r.random((n, 3)), r.random((n, 4))), batch=(2, 8)
+    )
     case = reference.cases.draw(3, seed=0)
     with reference.lent() as evaluate:
         evaluate(case)
@@ -84,8 +84,8 @@ def recurrent(mistake):
     [
         ("slope", "the derivative of the tanh is missing", "at each of the 4 steps"),
         ("state", "is that of the step after", "at each of the 4 steps"),
-        ("transposed", "`cell.weight_hh`ᵀ stands without its transposition", "at step 2, 3, 4 of 4"),
-        ("one step", "is cut: zero", "at step 2, 3, 4 of 4"),
+        ("transposed", "`cell.weight_hh` is transposed, and should not be", "at steps 2, 3, 4 of 4"),
+        ("one step", "is cut: zero", "at steps 2, 3, 4 of 4: nothing flows back through time"),
     ],
 )
 def test_a_mistake_of_a_recurrent_network_is_named_with_its_module_line_and_time_steps(mistake, words, steps):
@@ -127,7 +127,6 @@ def test_repeated_tokens_that_overwrite_each_other():
 
 def test_another_epsilon_in_forward_and_backward():
 
-
     norm = Operator(nn.LayerNorm(4), lambda rng, batch: {"x": rng.standard_normal((batch, 4))})
     other = nn.LayerNorm(4, eps=1e-3).double()
 
@@ -161,7 +160,11 @@ def right_ones():
 
     return {
         "softmax": (lambda x: torch.softmax(x, -1), lambda x: x.exp() / x.exp().sum(-1, keepdim=True), normal(4)),
-        "log-softmax": (lambda x: torch.log_softmax(x, -1), lambda x: x - x.exp().sum(-1, keepdim=True).log(), normal(4)),
+        "log-softmax": (
+            lambda x: torch.log_softmax(x, -1),
+            lambda x: x - x.exp().sum(-1, keepdim=True).log(),
+            normal(4),
+        ),
         "sigmoid": (torch.sigmoid, lambda x: 1 / (1 + (-x).exp()), normal(3)),
         "tanh": (torch.tanh, lambda x: 2 * torch.sigmoid(2 * x) - 1, normal(3)),
         "silu": (nn.functional.silu, lambda x: x / (1 + (-x).exp()), normal(3)),
@@ -175,13 +178,21 @@ def right_ones():
             normal(4),
         ),
         "linear": (lambda x, w: x @ w.T, lambda x, w: (x[:, None] * w).sum(-1), two((4,), (3, 4))),
-        "bilinear": (lambda x, w: (x @ w * x).sum(-1), lambda x, w: torch.einsum("bi,ij,bj->b", x, w, x), two((3,), (3, 3))),
+        "bilinear": (
+            lambda x, w: (x @ w * x).sum(-1),
+            lambda x, w: torch.einsum("bi,ij,bj->b", x, w, x),
+            two((3,), (3, 3)),
+        ),
         "convolution": (
-            lambda x, w: nn.functional.conv1d(x, w),
+            nn.functional.conv1d,
             lambda x, w: torch.einsum("bilk,oik->bol", x.unfold(2, 2, 1), w),
             two((2, 5), (3, 2, 2)),
         ),
-        "average pooling": (lambda x: nn.functional.avg_pool1d(x, 2), lambda x: x.unflatten(2, (2, 2)).mean(-1), normal(2, 4)),
+        "average pooling": (
+            lambda x: nn.functional.avg_pool1d(x, 2),
+            lambda x: x.unflatten(2, (2, 2)).mean(-1),
+            normal(2, 4),
+        ),
         "norm": (lambda x: x.norm(dim=-1), lambda x: (x * x).sum(-1).sqrt(), normal(4)),
         "cumulative sum": (lambda x: x.cumsum(-1), lambda x: x @ torch.ones(4, 4).double().triu(), normal(4)),
         "variance": (lambda x: x.var(-1), lambda x: ((x - x.mean(-1, keepdim=True)) ** 2).sum(-1) / 3, normal(4)),
@@ -285,7 +296,10 @@ def test_nothing_to_compare_is_no_wrong_number():
 
 def test_in_float32_too():
     report = check(
-        lambda *arguments: _single(recurrent("slope"), arguments), reference=rnn.make_reference(), cases=3, dtype="float32"
+        lambda *arguments: _single(recurrent("slope"), arguments),
+        reference=rnn.make_reference(),
+        cases=3,
+        dtype="float32",
     )
     assert any("the derivative of the tanh is missing" in finding.text for finding in report.findings)
 

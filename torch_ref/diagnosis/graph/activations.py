@@ -1,6 +1,8 @@
 """Another activation in one's place."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,8 +10,9 @@ from torch.fx import Node
 from torch.nn import functional as F
 
 from torch_ref.diagnosis.graph.change import SUMS, Change
+from torch_ref.diagnosis.graph.trace import Trace, Values
 
-aten = torch.ops.aten
+aten: Any = torch.ops.aten
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "σ": torch.sigmoid,
     "tanh": torch.tanh,
@@ -32,4 +35,8 @@ def activations(node: Node) -> Iterator[Change]:
     """Every other activation at this node, if it is one."""
     if node.target in NODES:
         for name, function in ACTIVATIONS.items():
-            yield Change(SUMS, "activation", (name,), lambda t, v, n, f=function: f(t.arg(n, 0, v)))
+            yield Change(SUMS, "activation", (name,), partial(_applied, function))
+
+
+def _applied(function: Callable[[Tensor], Tensor], trace: Trace, values: Values, node: Node) -> Tensor:
+    return function(trace.arg(node, 0, values))

@@ -26,10 +26,18 @@ def groups(trace: Trace, positions: Sequence[int]) -> list[Group]:
 def same_source(trace: Trace, positions: Sequence[int]) -> list[Group]:
     """The nodes of the same place in the source: one of each time step, the first step's perhaps of fewer nodes."""
     exact = _by(positions, lambda i: (*_source(trace, i), _place(trace, i)))
-    of_alike = _by(positions, lambda i: (*_source(trace, i), *(_given(trace, a) for a in trace.nodes[i].all_input_nodes)))
+    of_alike = _by(
+        positions, lambda i: (*_source(trace, i), *(_given(trace, a) for a in trace.nodes[i].all_input_nodes))
+    )
     to_alike = _by(positions, lambda i: (*_source(trace, i), *(_source(trace, user) for user in trace.users[i][:1])))
     loose = _by(positions, lambda i: _source(trace, i))
     return list(dict.fromkeys(exact + of_alike + to_alike + loose))
+
+
+def in_steps(trace: Trace, group: Group) -> bool:
+    """Whether these are one node of each of several steps."""
+    found = [step for i in group if (step := steps(trace).get(trace.number(i))) and step.steps > 1]
+    return len(group) > 1 and len({step.step for step in found}) == len(group)
 
 
 @cache

@@ -10,6 +10,7 @@ from torch_ref.cases.case import Case, Numbers
 from torch_ref.comparison import compare
 from torch_ref.diagnosis.evidence import Evidence, most_wrong_first
 from torch_ref.diagnosis.explaining import matched
+from torch_ref.diagnosis.graph.origin import steps
 from torch_ref.diagnosis.graph.search import Explanation, Search, made_by
 from torch_ref.diagnosis.graph.trace import NotTracedError, Trace, trace
 from torch_ref.diagnosis.graph.words import sentence
@@ -29,7 +30,9 @@ def graph_edits(evidence: Evidence, left: list[str]) -> Iterator[Finding]:
         comparisons = [*evidence.comparisons, _unseen(evidence)]
         traces = _traces(evidence, comparisons)
     except NotTracedError as error:
-        yield Finding("chain", "no search", (), f"autograd's own computation was not searched for the mistake: {error}.")
+        yield Finding(
+            "chain", "no search", (), f"autograd's own computation was not searched for the mistake: {error}."
+        )
         return
     search = Search(traces[:3], comparisons[:3], wrong, time.process_time() + SEARCHING)
     search.run()
@@ -45,11 +48,14 @@ def graph_edits(evidence: Evidence, left: list[str]) -> Iterator[Finding]:
         yield Finding("chain", "search stopped", (), text)
 
 
-def _order(first: Trace, explanation: Explanation) -> tuple[int, int, bool, int, int]:
-    """What explains most, then the simplest, then what is nearest to the wrong tensors."""
+def _order(first: Trace, explanation: Explanation) -> tuple[int, ...]:
+    """What explains most, then the simplest, then what says most and is nearest to the wrong tensors."""
+    node = first.nodes[explanation.group[0]]
+    says_much = explanation.change.kind == "slope" or "role" in node.meta.get("custom", {})
+    places = {steps(first).get(first.number(i)) for i in explanation.group}
+    scattered = len(explanation.group) - len({step and step.step for step in places})
     far = len(first.after(explanation.group)) - len(explanation.group)
-    told = explanation.change.kind != "slope"  # a formula for the derivative says more than a factor that is missing
-    return -len(explanation.tensors), explanation.change.rank, told, far, len(explanation.group)
+    return -len(explanation.tensors), explanation.change.rank, not says_much, scattered, far, len(explanation.group)
 
 
 def _unseen(evidence: Evidence) -> Comparison:
@@ -63,7 +69,8 @@ def _unseen(evidence: Evidence) -> Comparison:
 
 def _traces(evidence: Evidence, comparisons: Sequence[Comparison]) -> list[Trace]:
     """A graph for each case, all alike, each of which gives the reference's own numbers. Raises NotTracedError."""
-    traces, until = [], time.process_time() + TRACING
+    traces: list[Trace] = []
+    until = time.process_time() + TRACING
     with evidence.reference.lent() as evaluate:
         for comparison in comparisons:
             if time.process_time() > until:

@@ -13,10 +13,10 @@ from torch.fx import Node
 from torch_ref.diagnosis.graph.change import CONSTANTS, SIMPLE, SUMS, Change
 from torch_ref.diagnosis.graph.trace import Trace, Values, is_real
 
-aten = torch.ops.aten
+aten: Any = torch.ops.aten
 PRODUCTS = {aten.mul.Tensor}
 MATRIX_PRODUCTS = {aten.mm.default, aten.bmm.default}
-SUM_OPERATORS = {aten.sum.dim_IntList: torch.sum, aten.mean.dim: torch.mean}
+SUM_OPERATORS: dict[Any, Any] = {aten.sum.dim_IntList: torch.sum, aten.mean.dim: torch.mean}
 EPSILONS = 1e-3, 1e-5, 1e-6, 1e-8, 1e-12
 
 
@@ -33,7 +33,7 @@ def edits(trace: Trace, node: Node) -> Iterator[Change]:
         yield Change(SIMPLE, "cut", (), lambda trace, values, node: torch.zeros_like(values[trace.position[node]]))
         yield Change(SIMPLE, "negated", (), lambda trace, values, node: -values[trace.position[node]])
         yield from _passed_on(trace, node, value)
-    yield from _special(trace, node)
+    yield from _special(node)
     yield from _sums(trace, node, value)
     yield from _constants(node)
     yield from _slices(trace, node)
@@ -54,18 +54,35 @@ def _passed_on(trace: Trace, node: Node, value: Tensor) -> Iterator[Change]:
             yield Change(SIMPLE, "passed on", (j,), partial(_argument, j))
         elif given.dim() <= value.dim() and _broadcasts(given, value):
             yield Change(SIMPLE, "passed on", (j,), partial(_argument, j, spread=True))
-        if node.target in (aten.add.Tensor, aten.sub.Tensor) and j == 1:
-            sign = -2 if node.target is aten.add.Tensor else 2
-            yield Change(SIMPLE, "other sign", (), lambda t, v, n, s=sign: v[t.position[n]] + s * t.arg(n, 1, v))
-        if node.meta.get("is_gradient_acc"):
-            yield Change(SUMS, "passed on, negated", (j,), lambda t, v, n, j=j: -t.arg(n, j, v))
-        if node.target in PRODUCTS:
-            yield Change(SIMPLE, "twice", (j,), lambda t, v, n, j=j: v[t.position[n]] * t.arg(n, j, v))
-        if node.target is aten.div.Tensor and j == 1:
-            yield Change(SIMPLE, "twice", (j,), lambda t, v, n: v[t.position[n]] / t.arg(n, 1, v))
-            yield Change(SIMPLE, "multiplied", (), lambda t, v, n: t.arg(n, 0, v) * t.arg(n, 1, v))
-        if node.target in MATRIX_PRODUCTS and given.shape[-1] == given.shape[-2]:
-            yield Change(SIMPLE, "not transposed", (j,), partial(_with_argument, j, lambda x: x.mT))
+        yield from _reused(node, j, square=given.dim() > 1 and given.shape[-1] == given.shape[-2])
+
+
+def _reused(node: Node, j: int, *, square: bool) -> Iterator[Change]:
+    """An argument with the other sign, applied twice, or not transposed."""
+    if node.target in (aten.add.Tensor, aten.sub.Tensor) and j == 1:
+        sign = -2 if node.target is aten.add.Tensor else 2
+        yield Change(SIMPLE, "other sign", (), partial(_plus, 1, sign))
+    if node.meta.get("is_gradient_acc"):
+        yield Change(SUMS, "passed on, negated", (j,), partial(_signed, j, -1))
+    if node.target in PRODUCTS:
+        yield Change(SIMPLE, "twice", (j,), partial(_times, j))
+    if node.target is aten.div.Tensor and j == 1:
+        yield Change(SIMPLE, "twice", (j,), lambda t, v, n: v[t.position[n]] / t.arg(n, 1, v))
+        yield Change(SIMPLE, "multiplied", (), lambda t, v, n: t.arg(n, 0, v) * t.arg(n, 1, v))
+    if node.target in MATRIX_PRODUCTS and square:
+        yield Change(SIMPLE, "not transposed", (j,), partial(_with_argument, j, lambda x: x.mT))
+
+
+def _plus(j: int, sign: int, trace: Trace, values: Values, node: Node) -> Tensor:
+    return values[trace.position[node]] + sign * trace.arg(node, j, values)  # type: ignore[no-any-return]
+
+
+def _signed(j: int, sign: int, trace: Trace, values: Values, node: Node) -> Tensor:
+    return sign * trace.arg(node, j, values)  # type: ignore[no-any-return]
+
+
+def _times(j: int, trace: Trace, values: Values, node: Node) -> Tensor:
+    return values[trace.position[node]] * trace.arg(node, j, values)  # type: ignore[no-any-return]
 
 
 def _argument(j: int, trace: Trace, values: Values, node: Node, *, spread: bool = False) -> Tensor:
@@ -81,10 +98,12 @@ def _broadcasts(given: Tensor, value: Tensor) -> bool:
 
 def _with_argument(j: int, change: Any, trace: Trace, values: Values, node: Node) -> Any:
     """The operator with one argument changed."""
-    return trace.call(node, values, [change(trace.arg(node, i, values)) if i == j else a for i, a in enumerate(node.args)])
+    return trace.call(
+        node, values, [change(trace.arg(node, i, values)) if i == j else a for i, a in enumerate(node.args)]
+    )
 
 
-def _special(trace: Trace, node: Node) -> Iterator[Change]:
+def _special(node: Node) -> Iterator[Change]:
     """What may go wrong with one operator and no other."""
     if node.target in (aten.permute.default, aten.clone.default):
         yield Change(SIMPLE, "reshaped", (), partial(_argument, 0))
@@ -94,15 +113,20 @@ def _special(trace: Trace, node: Node) -> Iterator[Change]:
         yield Change(SIMPLE, "overwritten", (), _last_overwrites)
     if node.target is aten.where.self:
         for j in (1, 2):
-            yield Change(SIMPLE, "passed on", (j,), lambda t, v, n, j=j: _spread(t.arg(n, j, v), v[t.position[n]]))
+            yield Change(SIMPLE, "passed on", (j,), partial(_argument_spread, j))
         yield Change(SIMPLE, "condition swapped", (), lambda t, v, n: torch.where(*(t.arg(n, j, v) for j in (0, 2, 1))))
-    if node.target is aten.unfold.default:
-        yield Change(CONSTANTS, "stride ignored", (), lambda t, v, n: _step_1(t, v, n))
-    if node.target is aten.slice_scatter.default and len(node.args) > 5:
-        end = lambda t, v, n: t.arg(n, 1, v).shape[n.args[2]]  # noqa: E731
-        yield Change(CONSTANTS, "stride ignored", (), lambda t, v, n: t.call(n, v, (*n.args[:3], 0, end(t, v, n), 1)))
+    yield from _strides(node)
     if node.target in (aten.rsqrt.default, aten.sqrt.default) and _is_sum_with_constant(node.args[0]):
         yield Change(CONSTANTS, "constant outside the root", (), _outside)
+
+
+def _strides(node: Node) -> Iterator[Change]:
+    """A step of 1 where another is meant; indices that are others'."""
+    if node.target is aten.unfold.default:
+        yield Change(CONSTANTS, "stride ignored", (), _step_1)
+    if node.target is aten.slice_scatter.default and len(node.args) > 5:
+        end = lambda t, v, n: t.arg(n, 1, v).shape[n.args[2]]  # noqa: E731
+        yield Change(CONSTANTS, "stride ignored", (), lambda t, v, n: t.call(n, v, (*n.args[:3], 0, end(t, v, n), 1)))  # type: ignore[no-untyped-call]  # torch leaves it untyped
     for j, argument in enumerate(node.args):  # a fixed order of tokens, say, in place of the tokens
         if node.target in (aten.embedding.default, aten.gather.default) and isinstance(argument, Node) and j:
             yield Change(CONSTANTS, "indices shifted", (), lambda t, v, n: v[t.position[n]].roll(1, 0))
@@ -110,10 +134,11 @@ def _special(trace: Trace, node: Node) -> Iterator[Change]:
 
 def _step_1(trace: Trace, values: Values, node: Node) -> Tensor:
     unfolded = trace.call(node, values, [*node.args[:3], 1])
-    return unfolded.narrow(node.args[1], 0, values[trace.position[node]].shape[node.args[1]])  # type: ignore[no-any-return, index]
+    return unfolded.narrow(node.args[1], 0, values[trace.position[node]].shape[node.args[1]])  # type: ignore[no-any-return]
 
 
-def _spread(value: Any, like: Tensor) -> Tensor:
+def _argument_spread(j: int, trace: Trace, values: Values, node: Node) -> Tensor:
+    value, like = trace.arg(node, j, values), values[trace.position[node]]
     return torch.as_tensor(value, dtype=like.dtype).expand(like.shape)
 
 
@@ -134,8 +159,8 @@ def _is_sum_with_constant(argument: Any) -> bool:
 
 def _outside(trace: Trace, values: Values, node: Node) -> Tensor:
     inner = node.args[0]
-    root = trace.arg(inner, 0, values).sqrt() + inner.args[1]  # type: ignore[union-attr, arg-type]  # a node
-    return 1 / root if node.target is aten.rsqrt.default else root  # type: ignore[no-any-return]
+    root: Tensor = trace.arg(inner, 0, values).sqrt() + inner.args[1]  # type: ignore[union-attr, arg-type]  # a node
+    return 1 / root if node.target is aten.rsqrt.default else root
 
 
 def _sums(trace: Trace, node: Node, value: Tensor) -> Iterator[Change]:
@@ -172,10 +197,8 @@ def _sums(trace: Trace, node: Node, value: Tensor) -> Iterator[Change]:
 
 def _over(axes: tuple[int, ...], trace: Trace, values: Values, node: Node) -> Tensor:
     shape, keeps = values[trace.position[node]].shape, len(node.args) > 2 and bool(node.args[2])
-    other = SUM_OPERATORS[node.target](trace.arg(node, 0, values), axes, keepdim=True)
-    if other.numel() == shape.numel():
-        return other.reshape(shape)
-    return other if keeps else other.squeeze(axes)
+    other = SUM_OPERATORS[node.target](trace.arg(node, 0, values), axes, keepdim=keeps)
+    return other.reshape(shape) if other.numel() == shape.numel() and not keeps else other  # type: ignore[no-any-return]
 
 
 def _of_part(part: slice, trace: Trace, values: Values, node: Node, only: int | None = None) -> Tensor:
@@ -206,8 +229,8 @@ def others(constant: Any) -> list[Callable[[Any], Any]]:
     if isinstance(constant, bool):
         return [lambda c: not c]
     if isinstance(constant, int):
-        numbers = [n for n in (0, 1, -100) if n != constant]
-        return [lambda c: c - 1, lambda c: c + 1, lambda c: -c, lambda c: 2 * c, *map(_always, numbers)]
+        whole = [n for n in (0, 1, -100) if n != constant]
+        return [lambda c: c - 1, lambda c: c + 1, lambda c: -c, lambda c: 2 * c, *map(_always, whole)]
     if isinstance(constant, float):
         numbers = [digit * scale for scale in (1, 0.1, 0.01, 1e-3) for digit in (1, 2, 5)]
         numbers = [n for n in dict.fromkeys((0.0, *numbers, *EPSILONS)) if n != constant]
@@ -229,17 +252,17 @@ def _other_lists(constant: tuple[int, ...]) -> list[Callable[[Any], Any]]:
     """Other orders, for a permutation; one more on one side and one less on the other, for a padding."""
     orders = [order for order in permutations(range(len(constant))) if len(constant) < 5]
     found: list[Callable[[Any], Any]] = [lambda c, o=order: [c[i] for i in o] for order in orders[1:]]  # type: ignore[misc]  # mypy: default of a lambda
-    for step in (1, -1):
-        found.append(lambda c, s=step: [i + s * (-1) ** k for k, i in enumerate(c)])  # type: ignore[misc]  # likewise
-    return found
+    steps = [lambda c, s=step: [i + s * (-1) ** k for k, i in enumerate(c)] for step in (1, -1)]
+    return found + steps
 
 
 def _slices(trace: Trace, node: Node) -> Iterator[Change]:
     """A slice that begins elsewhere."""
     if node.target is aten.slice.Tensor and len(node.args) > 3:
-        source, axis, low, high = node.args[:4]
-        size = trace.values[trace.position[source]].shape[axis]  # type: ignore[index]  # a node
-        for shift in range(-low, size - min(high, size) + 1):  # type: ignore[operator, type-var]  # integers
+        arguments: Any = node.args
+        source, axis, low, high = arguments[:4]
+        size = trace.values[trace.position[source]].shape[axis]
+        for shift in range(-low, size - min(high, size) + 1):
             if shift and abs(shift) < 9:
                 yield Change(CONSTANTS, "another slice", (axis, shift), partial(_shifted, shift))
 

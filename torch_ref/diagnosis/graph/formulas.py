@@ -8,7 +8,7 @@ from torch.fx import Node
 from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.trace import Trace, is_backward
 
-aten = torch.ops.aten
+aten: Any = torch.ops.aten
 G = "g"  # the gradient that comes in
 
 # What an operator is called in the field.
@@ -105,7 +105,7 @@ def operator(name: str) -> str:
     return NAMES.get(plain, plain.strip("_").replace("_", " "))
 
 
-def formula(trace: Trace, i: int, depth: int = 4, *, top: bool = True) -> str:
+def formula(trace: Trace, i: int, depth: int = 4, *, top: bool = True) -> str:  # noqa: C901, PLR0911  # one case a line
     """The value of a node: its operator and, so deep, what it is computed from. Gradients that come in are g."""
     node = trace.nodes[i]
     if not top and (symbol := node.meta.get("custom", {}).get("symbol")):
@@ -113,22 +113,36 @@ def formula(trace: Trace, i: int, depth: int = 4, *, top: bool = True) -> str:
     if node.op != "call_function":
         return named(trace, i)
     if node.target in SILENT:
-        return formula(trace, trace.position[node.args[0]], depth, top=top)  # type: ignore[index]  # a node
-    if depth == 0 or (not is_backward(node) and not top):
-        return named(trace, i) if not is_backward(node) else G
+        return formula(trace, trace.position[node.args[0]], depth, top=top)
+    if not top and not is_backward(node) and (depth == 0 or not _is_inner(trace, i)):
+        return named(trace, i)
+    if depth == 0:
+        return G if is_backward(node) else named(trace, i)
+    if node.target is aten.rsqrt.default and _is_norm(trace, i) and not top:
+        return "1/σ"
     if node.target in BETWEEN:
         parts = [_part(trace, i, argument, depth) for argument in node.args[:2]]
         return BETWEEN[node.target].join(parts)
     if node.target in AROUND:
         wrap = not AROUND[node.target].endswith(")")
-        return AROUND[node.target].format(_part(trace, i, node.args[0], depth, wrap=wrap))
+        text = AROUND[node.target].format(_part(trace, i, node.args[0], depth, wrap=wrap))
+        return text.removesuffix("ᵀᵀ")
     if node.target is aten.pow.Tensor_Scalar:
-        exponent = {1: "", 2: "²", 3: "³"}.get(node.args[1], f"^{node.args[1]:g}")  # type: ignore[arg-type, str-format]  # a number
+        exponent = {1: "", 2: "²", 3: "³"}.get(node.args[1], f"^{node.args[1]:g}")
         return f"{_part(trace, i, node.args[0], depth)}{exponent}"
     if node.target is aten.where.self:
         yes, no = (_part(trace, i, argument, depth, wrap=False) for argument in node.args[1:])
         return f"({yes} where the condition holds, else {no})"
     return named(trace, i)
+
+
+def _is_inner(trace: Trace, i: int) -> bool:
+    """Whether a node of the forward pass is within an operator, not its result."""
+    return any(trace.number(user) == trace.number(i) and not is_backward(trace.nodes[user]) for user in trace.users[i])
+
+
+def _is_norm(trace: Trace, i: int) -> bool:
+    return operator(origin_of(trace, i).operator).endswith("norm")
 
 
 def _part(trace: Trace, i: int, argument: Any, depth: int, *, wrap: bool = True) -> str:
@@ -138,7 +152,7 @@ def _part(trace: Trace, i: int, argument: Any, depth: int, *, wrap: bool = True)
     j = trace.position[argument]
     node = trace.nodes[i]
     while argument.target in SILENT:
-        argument = argument.args[0]  # type: ignore[assignment]  # a node
+        argument = argument.args[0]
         j = trace.position[argument]
     if is_backward(argument) and is_backward(node) and trace.number(j) != trace.number(i):
         return G
@@ -146,7 +160,7 @@ def _part(trace: Trace, i: int, argument: Any, depth: int, *, wrap: bool = True)
     return f"({text})" if wrap and any(sign in text for sign in (" + ", " - ", " · ", " / ")) else text
 
 
-def named(trace: Trace, i: int) -> str:
+def named(trace: Trace, i: int) -> str:  # noqa: PLR0911  # one case a line
     """A value by name: an argument; the output of a module; an operator's."""
     node = trace.nodes[i]
     if node.op == "placeholder":
@@ -157,13 +171,13 @@ def named(trace: Trace, i: int) -> str:
         constant = next((a for a in node.args if isinstance(a, int | float)), 0)
         return f"{constant:g}"
     if node.target in SILENT or node.target is aten.permute.default:
-        inner = named(trace, trace.position[node.args[0]])  # type: ignore[index]  # a node
-        return f"{inner}ᵀ" if node.target is aten.permute.default else inner
+        inner = named(trace, trace.position[node.args[0]])
+        return f"{inner}ᵀ".removesuffix("ᵀᵀ") if node.target is aten.permute.default else inner
     role = node.meta.get("custom", {}).get("role")
     if role:
         return str(role)
     origin = origin_of(trace, i)
-    if node.target is aten.rsqrt.default and operator(origin.operator).endswith("norm"):
+    if node.target is aten.rsqrt.default and _is_norm(trace, i):
         return "1/σ"
     if is_backward(node):
         return f"the gradient to the {operator(origin.operator)}{of(origin.module)}"

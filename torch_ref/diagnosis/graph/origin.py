@@ -3,7 +3,7 @@
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -26,8 +26,10 @@ def origin_of(trace: Trace, i: int) -> Origin:
     node = trace.nodes[i]
     there = [trace.nodes[j] for j in trace.blocks.get(trace.number(i), [i]) if not is_backward(trace.nodes[j])]
     if not there:
-        return Origin(("", ""), str(node.meta.get("original_aten", node.target)).removeprefix("aten.").partition(".")[0], "")
-    custom = next((of.meta["custom"] for of in there if of.meta.get("custom", {}).get("module")), {})
+        return Origin(
+            ("", ""), str(node.meta.get("original_aten", node.target)).removeprefix("aten.").partition(".")[0], ""
+        )
+    custom: dict[str, Any] = next((of.meta["custom"] for of in there if of.meta.get("custom", {}).get("module")), {})
     line = next((line for of in reversed(there) if (line := _line(of.meta.get("stack_trace", "")))), "")
     operator = str(there[-1].meta.get("original_aten") or there[-1].target)
     return Origin(custom.get("module", ("", "")), operator.removeprefix("aten.").partition(".")[0], line)
@@ -48,7 +50,7 @@ class Step(NamedTuple):
 
     operator: int
     step: int
-    count: int
+    steps: int
 
 
 @cache

@@ -13,7 +13,7 @@ from torch_ref.diagnosis.graph.search import Explanation
 from torch_ref.diagnosis.graph.slopes import activation_of
 from torch_ref.diagnosis.graph.trace import Trace, is_backward, is_real
 
-aten = torch.ops.aten
+aten: Any = torch.ops.aten
 
 
 def phrase(trace: Trace, explanation: Explanation) -> str:
@@ -25,7 +25,9 @@ def _told(trace: Trace, i: int, change: Change) -> str:
     if change.kind in TOLD:
         return TOLD[change.kind](trace, i, *change.detail)
     axes = " and ".join(map(str, change.detail[:1] if change.kind != "flipped" else change.detail))
-    return f"{_subject(trace, i)} is {change.kind} along axis {axes}" if axes else f"{_subject(trace, i)} is {change.kind}"
+    return (
+        f"{_subject(trace, i)} is {change.kind} along axis {axes}" if axes else f"{_subject(trace, i)} is {change.kind}"
+    )
 
 
 def _subject(trace: Trace, i: int) -> str:
@@ -55,10 +57,9 @@ def _passed_on(trace: Trace, i: int, j: int) -> str:
     others = [k for k in range(len(node.args)) if k != j and isinstance(node.args[k], Node)]
     if node.meta.get("is_gradient_acc"):
         return _one_path(trace, node, j)
-    if node.target is aten.where.self:
-        return "the mask is not applied"
-    if node.target is aten.permute.default:
-        return f"{_argument(trace, i, 0)} is not transposed"
+    if node.target in (aten.where.self, aten.permute.default):
+        mask = node.target is aten.where.self
+        return "the mask is not applied" if mask else _transposed(formula(trace, i, 3, top=False))
     if activation_of(trace, i) and _is_gradient(trace, node, j):
         return f"the derivative of the {operator(origin_of(trace, i).operator)} is missing"
     if node.target in (aten.div.Tensor, aten.div.Scalar) and j == 0:
@@ -66,9 +67,16 @@ def _passed_on(trace: Trace, i: int, j: int) -> str:
     factors = aten.mul.Tensor, aten.mul.Scalar, aten.mm.default, aten.bmm.default
     if others or len(node.args) > 1:
         other = others[0] if others else 1 - min(j, 1)
-        role = _role(node.args[other])
-        return f"{role or ('the factor ' if node.target in factors else 'the term ') + _argument(trace, i, other)} is missing"
+        kind = "factor" if node.target in factors else "term"
+        return f"{_role(node.args[other]) or f'the {kind} {_argument(trace, i, other)}'} is missing"
     return f"the {operator(str(node.target).removeprefix('aten.').partition('.')[0])} is left out"
+
+
+def _transposed(right: str) -> str:
+    """What is wrong, where this is right."""
+    if right.endswith("ᵀ"):
+        return f"{right[:-1]} is not transposed"
+    return f"{right} is transposed, and should not be"
 
 
 def _role(argument: Any) -> str:
@@ -85,7 +93,7 @@ def _one_path(trace: Trace, node: Node, j: int) -> str:
     missing, there = (_paths(trace, node.args[k]) for k in (1 - j, j))
     if len(set(missing + there)) == 1:
         return "the gradients of several steps are not added up, some are missing"
-    return f"the gradient that comes back through {_listed(missing)} is missing, only that through {_listed(there)} is there"
+    return f"the gradient back through {_listed(missing)} is missing, only that through {_listed(there)} is there"
 
 
 def _listed(paths: list[str]) -> str:
@@ -128,7 +136,9 @@ def _constant(trace: Trace, i: int, key: int | str, other: Callable[[Any], Any])
     constant = node.args[key] if isinstance(key, int) else node.kwargs[key]
     new, old = (f"{c:.6g}" if isinstance(c, float) else str(c) for c in (other(constant), constant))
     if key == "correction":
-        return "the variance divides by n - 1, not by n" if other(constant) else "the variance divides by n, not by n - 1"
+        return (
+            "the variance divides by n - 1, not by n" if other(constant) else "the variance divides by n, not by n - 1"
+        )
     if node.target is aten.pow.Tensor_Scalar:
         return f"the exponent is {new}, not {old}"
     return f"{key} is {new}, not {old}" if isinstance(key, str) else f"{new} stands in place of {old}"
@@ -156,26 +166,38 @@ TOLD: dict[str, Callable[..., str]] = {
     "passed on, negated": lambda t, i, j: f"{_passed_on(t, i, j)}, with the sign the wrong way round",
     "twice": lambda t, i, j: f"{_argument(t, i, j)} is applied twice",
     "multiplied": lambda t, i: f"multiplied by {_argument(t, i, 1)}, not divided",
-    "not transposed": lambda t, i, j: f"{_argument(t, i, j)} is not transposed" if not _argument(t, i, j).endswith("ᵀ") else f"{_argument(t, i, j)[:-1]} stands without its transposition",
+    "not transposed": lambda t, i, j: _transposed(_argument(t, i, j)),
     "reshaped": lambda t, i: f"{_argument(t, i, 0)} is reshaped, where its axes have to change places",
-    "overwritten": lambda *_: "where an index is repeated, the last one overwrites the others; add them up, as np.add.at does",
+    "overwritten": lambda *_: (
+        "where an index is repeated, the last one overwrites the others; add them up, as np.add.at does"
+    ),
     "condition swapped": lambda *_: "the two sides of the condition are exchanged",
-    "constant outside the root": lambda t, i: f"the constant {_inner_constant(t, i)} is added after the root, not under it",
+    "constant outside the root": lambda t, i: (
+        f"the constant {_inner_constant(t, i)} is added after the root, not under it"
+    ),
     "indices shifted": lambda *_: "the indices are shifted by one",
     "sum for mean": lambda t, i: f"a sum stands where the mean belongs ({_argument(t, i, 0)})",
     "mean for sum": lambda t, i: f"a mean stands where the sum belongs ({_argument(t, i, 0)})",
     "not summed": _not_summed,
     "over other axes": _over,
-    "only the first": lambda t, i, axes: f"only the first along axis {', '.join(map(str, axes))} counts, not the sum over all",
-    "only the last": lambda t, i, axes: f"only the last along axis {', '.join(map(str, axes))} counts, not the sum over all",
+    "only the first": lambda _t, _i, axes: (
+        f"only the first along axis {', '.join(map(str, axes))} counts, not the sum over all"
+    ),
+    "only the last": lambda _t, _i, axes: (
+        f"only the last along axis {', '.join(map(str, axes))} counts, not the sum over all"
+    ),
     "constant": _constant,
-    "another slice": lambda _t, _i, axis, shift: f"the slice along axis {axis} begins {abs(shift)} too {'late' if shift > 0 else 'early'}",
+    "another slice": lambda _t, _i, axis, shift: (
+        f"the slice along axis {axis} begins {abs(shift)} too {'late' if shift > 0 else 'early'}"
+    ),
     "slope": _slope,
     "activation": lambda t, i, name: f"{name} stands in place of the {operator(origin_of(t, i).operator)}",
     "transposed": lambda t, i, a, b: f"{_subject(t, i)} has its axes {a} and {b} exchanged",
     "block dropped": lambda t, i, axis, k, n: _block(t, i, axis, k, n, dropped=True),
     "block kept": lambda t, i, axis, k, n: _block(t, i, axis, k, n, dropped=False),
-    "blocks exchanged": lambda t, i, axis, j, k, n: f"of {_subject(t, i)}, blocks {j + 1} and {k + 1} of {n} along axis {axis} are exchanged",
+    "blocks exchanged": lambda t, i, axis, j, k, n: (
+        f"of {_subject(t, i)}, blocks {j + 1} and {k + 1} of {n} along axis {axis} are exchanged"
+    ),
     "interleaved": lambda t, i, axis, n: f"{_subject(t, i)} is interleaved by {n} along axis {axis}",
     "the first dropped": lambda t, i, axis: _end(t, i, axis, which="first", dropped=True),
     "the last dropped": lambda t, i, axis: _end(t, i, axis, which="last", dropped=True),

@@ -23,9 +23,9 @@ def places(value: Tensor) -> Iterator[Change]:
             yield from _along(axis, size)
     for a, b in combinations(range(len(shape)), 2):
         if shape[a] == shape[b] > 1:
-            yield Change(SIMPLE, "transposed", (a, b), _of(lambda x, a=a, b=b: x.transpose(a, b)))
+            yield Change(SIMPLE, "transposed", (a, b), _of(partial(torch.transpose, dim0=a, dim1=b)))
         if shape[a] > 1 and shape[b] > 1:
-            yield Change(PLACES, "flipped", (a, b), _of(lambda x, a=a, b=b: x.flip(a, b)))
+            yield Change(PLACES, "flipped", (a, b), _of(partial(torch.flip, dims=(a, b))))
 
 
 def _of(change: Callable[[Tensor], Tensor]) -> Edit:
@@ -41,23 +41,25 @@ def _along(axis: int, size: int) -> Iterator[Change]:
     yield Change(PLACES, "averaged and spread", (axis,), _of(lambda x: x.mean(axis, keepdim=True).expand(x.shape)))
     yield Change(PLACES, "minus its mean", (axis,), _of(lambda x: x - x.mean(axis, keepdim=True)))
     for i, what in (0, "first"), (-1, "last"):
-        yield Change(PLACES, f"the {what} dropped", (axis,), _of(partial(_blocks_kept, axis, None, i, False)))
-        yield Change(PLACES, f"the {what} kept", (axis,), _of(partial(_blocks_kept, axis, None, i, True)))
+        yield Change(PLACES, f"the {what} dropped", (axis,), _of(partial(_blocks_kept, axis, None, i, kept=False)))
+        yield Change(PLACES, f"the {what} kept", (axis,), _of(partial(_blocks_kept, axis, None, i, kept=True)))
     yield Change(PLACES, "shifted by one", (axis,), _of(lambda x: x.roll(1, axis)))
     yield Change(PLACES, "shifted back by one", (axis,), _of(lambda x: x.roll(-1, axis)))
     for count in BLOCKS:
         if size % count or size == count == 2:
             continue
         for i in range(count):
-            yield Change(PLACES, "block dropped", (axis, i, count), _of(partial(_blocks_kept, axis, count, i, False)))
-            yield Change(PLACES, "block kept", (axis, i, count), _of(partial(_blocks_kept, axis, count, i, True)))
+            yield Change(
+                PLACES, "block dropped", (axis, i, count), _of(partial(_blocks_kept, axis, count, i, kept=False))
+            )
+            yield Change(PLACES, "block kept", (axis, i, count), _of(partial(_blocks_kept, axis, count, i, kept=True)))
         for i, j in combinations(range(count), 2):
             yield Change(PLACES, "blocks exchanged", (axis, i, j, count), _of(partial(_exchanged, axis, count, i, j)))
         if count < size:
             yield Change(PLACES, "interleaved", (axis, count), _of(partial(_interleaved, axis, count)))
 
 
-def _blocks_kept(axis: int, count: int | None, i: int, kept: bool, x: Tensor) -> Tensor:  # noqa: FBT001  # a partial
+def _blocks_kept(axis: int, count: int | None, i: int, x: Tensor, *, kept: bool) -> Tensor:
     """Zero but for one block, or with that block zero."""
     count = count or x.shape[axis]
     mask = torch.full((count,), not kept)

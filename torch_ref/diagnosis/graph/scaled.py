@@ -15,7 +15,7 @@ POWERS = ((), (("batch", 1),), (("batch", -1),))
 
 
 def scaled(trace: Trace, group: Group, yours: dict[str, Tensor], wrong: frozenset[str]) -> list[Change]:
-    """The factor at these nodes that brings the wrong gradients nearest to the candidate's, as each power of the batch."""
+    """The factor at these nodes that brings the wrong gradients nearest to the candidate's, by powers of the batch."""
     if not is_real(trace.values[group[0]]):
         return []
     without = trace.replay(dict.fromkeys(group, _times_zero), trace.after(group)) or {}

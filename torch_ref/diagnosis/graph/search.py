@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from torch_ref.diagnosis.graph.activations import activations
-from torch_ref.diagnosis.graph.alike import Group, groups, same_source
+from torch_ref.diagnosis.graph.alike import Group, groups, in_steps, same_source
 from torch_ref.diagnosis.graph.change import PLACES, SIMPLE, Change
 from torch_ref.diagnosis.graph.edges import edges
 from torch_ref.diagnosis.graph.edits import edits
@@ -107,19 +107,24 @@ class Search:
         first = self.traces[0]
         back = sorted(groups(first, first.backward), key=self._far)
         there = sorted(groups(first, first.forward), key=self._far)
-        of_back = {i: [*edits(first, first.nodes[i]), *places(first.values[i]), *slopes(first, i)] for i in first.backward}
+        of_back = {
+            i: [*edits(first, first.nodes[i]), *places(first.values[i]), *slopes(first, i)] for i in first.backward
+        }
         of_there = {i: [*edits(first, first.nodes[i]), *activations(first.nodes[i])] for i in first.forward}
         unsure = not set(first.outputs) - set(first.case.differentiated) <= set(self.yours[0])
         results_wrong = bool(self.wrong - set(first.case.differentiated))
-        ways = [*((VALUE, FORWARD) if results_wrong or unsure else ()), *((RECOMPUTED, DERIVATIVE) if not results_wrong else ())]
-        same = [group for group in sorted(same_source(first, first.backward), key=self._far) if len(group) > 1]
+        ways = [
+            *((VALUE, FORWARD) if results_wrong or unsure else ()),
+            *((RECOMPUTED, DERIVATIVE) if not results_wrong else ()),
+        ]
+        same = [group for group in sorted(same_source(first, first.backward), key=self._far) if in_steps(first, group)]
         for some in (same, back) if same else (back,):
             for rank in range(PLACES + 1):
                 yield self._attempts(BACKWARD, some, of_back, rank)
             yield ((BACKWARD, group, change) for group in some for change in edges(first, group, of_back | of_there))
             yield ((BACKWARD, group, change) for group in some for change in uses(first, group, steps=True))
             if some is same:
-                yield from self._attempts_there(ways, [group for group in there if len(group) > 1], of_there)
+                yield from self._attempts_there(ways, [group for group in there if in_steps(first, group)], of_there)
                 yield from self._others(same)
         yield from self._attempts_there(ways, there, of_there)
         yield from self._others([(i,) for i in first.backward])
@@ -135,12 +140,12 @@ class Search:
         first = self.traces[0]
         yield ((BACKWARD, group, change) for group in some for change in uses(first, group, steps=False))
         yield (
-            (BACKWARD, group, change)
-            for group in some
-            for change in scaled(first, group, self.yours[0], self.wrong)
+            (BACKWARD, group, change) for group in some for change in scaled(first, group, self.yours[0], self.wrong)
         )
 
-    def _attempts(self, way: str, some: list[Group], changes: Mapping[int, list[Change]], rank: int) -> Iterator[Attempt]:
+    def _attempts(
+        self, way: str, some: list[Group], changes: Mapping[int, list[Change]], rank: int
+    ) -> Iterator[Attempt]:
         for group in some:
             for change in changes[group[0]]:
                 if change.rank == rank:
@@ -202,7 +207,12 @@ class Search:
 
         def accept(name: str, tensor: Tensor) -> bool:
             is_asked = way != RECOMPUTED or name in trace.case.differentiated
-            return not is_asked or name in free or name not in self.yours[k] or self._is_same(k, name, tensor, self.yours[k][name])
+            return (
+                not is_asked
+                or name in free
+                or name not in self.yours[k]
+                or self._is_same(k, name, tensor, self.yours[k][name])
+            )
 
         try:
             if way in (FORWARD, DERIVATIVE):
@@ -211,10 +221,14 @@ class Search:
             outputs = trace.replay(edits, trace.after(edits), accept)
         except Exception:  # noqa: BLE001  # a change that does not fit: another shape, an axis that is not there
             return None
-        return outputs and {name: t for name, t in outputs.items() if way != RECOMPUTED or name in trace.case.differentiated}
+        return outputs and {
+            name: t for name, t in outputs.items() if way != RECOMPUTED or name in trace.case.differentiated
+        }
 
     def _is_same(self, k: int, name: str, made: Tensor, other: Tensor | None) -> bool:
-        return other is not None and made.shape == other.shape and bool((made - other).abs().max() <= self.bounds[k][name])
+        return (
+            other is not None and made.shape == other.shape and bool((made - other).abs().max() <= self.bounds[k][name])
+        )
 
 
 def _tensors(trace: Trace, comparison: Comparison) -> dict[str, Tensor]:
@@ -223,7 +237,9 @@ def _tensors(trace: Trace, comparison: Comparison) -> dict[str, Tensor]:
     for name, i in trace.outputs.items():
         line = comparison.lines.get(name)
         if line is not None and line.problem is None:
-            tensors[name] = torch.from_numpy(np.ascontiguousarray(comparison.yours[name])).reshape(trace.values[i].shape)
+            tensors[name] = torch.from_numpy(np.ascontiguousarray(comparison.yours[name])).reshape(
+                trace.values[i].shape
+            )
     return tensors
 
 

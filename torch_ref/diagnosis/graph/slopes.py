@@ -15,6 +15,7 @@ FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "1": lambda x, _: torch.ones_like(x),
     "y (1 - y)": lambda _, y: y * (1 - y),
     "1 - y²": lambda _, y: 1 - y * y,
+    "1 - 2ʸ": lambda _, y: 1 - 2**y,
     "1 - x²": lambda x, _: 1 - x * x,
     "x (1 - x)": lambda x, _: x * (1 - x),
     "1 - y": lambda _, y: 1 - y,

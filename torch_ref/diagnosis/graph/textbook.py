@@ -8,7 +8,7 @@ from torch import Tensor
 
 from torch_ref.torch_private import tracing
 
-aten = torch.ops.aten
+aten: Any = torch.ops.aten
 Gradients: TypeAlias = tuple[Tensor | None, ...]
 
 
@@ -86,7 +86,7 @@ def _batch_norm(
     mask: Sequence[bool],
 ) -> Gradients:
     if not train:
-        return NotImplemented
+        return NotImplemented  # type: ignore[no-any-return]
     dims = [0, *range(2, x.dim())]
     mean, rstd, wide = (_wide(t, x) for t in (mean, rstd, torch.ones_like(mean) if gamma is None else gamma))
     dx, N = _standardized(g, x, mean, rstd, wide, dims)
@@ -154,7 +154,7 @@ def _max_pool(
     """Where windows do not overlap, and tile the input."""
     (height, width), (n, m) = kernel, g.shape[2:]
     if list(stride or kernel) != list(kernel) or any(padding) or x.shape[2:] != (n * height, m * width):
-        return NotImplemented
+        return NotImplemented  # type: ignore[no-any-return]
     places = torch.arange(n * height * m * width).reshape(n, height, m, width)
     with _named("the mask of the largest", "(1 at the largest)"):
         largest = (places == indices[:, :, :, None, :, None]).to(g.dtype)
@@ -176,12 +176,14 @@ def _convolution(
 ) -> Gradients:
     """In 1 or 2 dimensions, in terms of padding, patches, products and sums."""
     if any(d != 1 for d in dilation) or any(output_padding) or g.dim() not in (3, 4):
-        return NotImplemented
+        return NotImplemented  # type: ignore[no-any-return]
     if g.dim() == 3:  # as 2 dimensions, the first of size 1
         wide = [t.unsqueeze(2) for t in (g, x, w)]
-        pairs = [[one, *of] for one, of in ((1, stride), (0, padding), (1, dilation), (0, output_padding))]
-        dx, dw, db = _convolution(*wide, None, *pairs[:3], transposed, pairs[3], groups, _mask)  # type: ignore[misc]  # not None
-        return dx.squeeze(2), dw.squeeze(2), db  # type: ignore[union-attr]
+        options: Any = [[one, *of] for one, of in ((1, stride), (0, padding), (1, dilation))]
+        flat: Any = _convolution(  # type: ignore[call-arg]  # counted wrongly
+            wide[0], wide[1], wide[2], None, *options, transposed, [0, *output_padding], groups, _mask
+        )
+        return flat if flat is NotImplemented else (flat[0].squeeze(2), flat[1].squeeze(2), flat[2])
     big, small = (g, x) if transposed else (x, g)
     patches = _patches(big, small, w, stride, padding, groups)  # batch, group, in, i, j, k, l
     per_group = small.reshape(len(small), groups, -1, 1, *small.shape[2:], 1, 1)
@@ -201,7 +203,7 @@ def _patches(
     (high, wide), (n, m) = padding, small.shape[2:]
     padded = aten.constant_pad_nd(big, [wide, wide, high, high], 0.0)
     unfolded = padded.unfold(2, w.shape[2], stride[0]).unfold(3, w.shape[3], stride[1])
-    return unfolded.reshape(len(big), groups, -1, *unfolded.shape[2:])[:, :, :, :n, :m]
+    return unfolded.reshape(len(big), groups, -1, *unfolded.shape[2:])[:, :, :, :n, :m]  # type: ignore[no-any-return]
 
 
 def _full(g: Tensor, x: Tensor, W: Tensor, stride: Sequence[int], padding: Sequence[int]) -> Tensor:
@@ -209,12 +211,10 @@ def _full(g: Tensor, x: Tensor, W: Tensor, stride: Sequence[int], padding: Seque
     groups, (K, L), (n, m) = len(W), W.shape[3:], g.shape[2:]
     H, V = x.shape[2] + 2 * padding[0], x.shape[3] + 2 * padding[1]
     spread = aten.slice_scatter(g.new_zeros(*g.shape[:2], H - K + 1, m), g, 2, 0, n * stride[0], stride[0])
-    spread = aten.slice_scatter(
-        g.new_zeros(*g.shape[:2], H - K + 1, V - L + 1), spread, 3, 0, m * stride[1], stride[1]
-    )
+    spread = aten.slice_scatter(g.new_zeros(*g.shape[:2], H - K + 1, V - L + 1), spread, 3, 0, m * stride[1], stride[1])
     unfolded = aten.constant_pad_nd(spread, [L - 1, L - 1, K - 1, K - 1], 0.0).unfold(2, K, 1).unfold(3, L, 1)
     per_group = unfolded.reshape(len(g), groups, -1, 1, *unfolded.shape[2:])  # batch, group, out, 1, i, j, k, l
     with _named("the flipped kernel", "flipped kernel"):
         flipped = W.flip(3, 4)
     full = (per_group * flipped[None, :, :, :, None, None]).sum((2, 6, 7)).reshape(len(x), -1, H, V)
-    return full[:, :, padding[0] : padding[0] + x.shape[2], padding[1] : padding[1] + x.shape[3]]
+    return full[:, :, padding[0] : padding[0] + x.shape[2], padding[1] : padding[1] + x.shape[3]]  # type: ignore[no-any-return]

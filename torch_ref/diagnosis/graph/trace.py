@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -16,7 +16,7 @@ from torch_ref.diagnosis.graph.textbook import table
 from torch_ref.reference.base import BaseReference
 from torch_ref.torch_private import tracing
 
-aten = torch.ops.aten
+aten: Any = torch.ops.aten
 Values: TypeAlias = list[Any]  # of the nodes, by position
 Edit: TypeAlias = Callable[["Trace", Values, Node], Any]  # another value of a node; its own is there already
 Edits: TypeAlias = Mapping[int, Edit]  # by position
@@ -91,7 +91,9 @@ class Trace:
             -1 if node.op != "call_function" or node.meta.get("is_gradient_acc") else node.meta.get("seq_nr", -1)
             for node in self.nodes
         ]
-        last = {}  # by number, the kind of the operator that was differentiated: the first that a gradient passes
+        last: dict[
+            int, tuple[Any, Any]
+        ] = {}  # by number, the kind of the operator that was differentiated: the first that a gradient passes
         for i, node in enumerate(self.nodes):
             if raw[i] >= 0 and not is_backward(node) and self.is_differentiated[i]:
                 last.setdefault(raw[i], _kind(node))
@@ -199,7 +201,9 @@ class Trace:
         shapes = {name: array.shape for name, array in self.case.arguments.items()}
         arrays = {name: tensor.detach().numpy() for name, tensor in made.items()}
         return {
-            name: array.reshape(shapes[name]) if name in shapes and array.size == self.case.arguments[name].size else array
+            name: array.reshape(shapes[name])
+            if name in shapes and array.size == self.case.arguments[name].size
+            else array
             for name, array in arrays.items()
         }
 
@@ -248,9 +252,11 @@ def trace(reference: BaseReference, case: Case, like: Trace | None = None) -> Tr
         warnings.simplefilter("ignore")  # it warns of the time it takes
         noted = torch.autograd.detect_anomaly(check_nan=False)  # keeps what each backward operator is of
     first = like is None
-    with noted if first else nullcontext(), _modules_noted(reference.module), sdpa_kernel(SDPBackend.MATH):
-        with tracing().preserve_node_meta() if first else nullcontext():
-            graph = tracing().make_fx(computed, decomposition_table=table(), record_stack_traces=first)(*tensors)
+    with ExitStack() as stack:
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))  # the others are no primitive operators
+        for note in (noted, _modules_noted(reference.module), tracing().preserve_node_meta()) if first else ():
+            stack.enter_context(note)
+        graph = tracing().make_fx(computed, decomposition_table=table(), record_stack_traces=first)(*tensors)
     if like is not None:
         if _pattern(graph) != _pattern(like.graph):
             raise NotTracedError("its graph is another one for each batch")

@@ -37,7 +37,9 @@ def _of_other_steps(trace: Trace, group: Group, j: int, taken: list[int]) -> Ite
     for what, others in ("step before", before), ("step after", after), ("first step", firsts), ("last step", lasts):
         if len(others) == len(in_order):
             to = dict(zip(in_order, others, strict=True))
-            yield Change(STEPS, f"the {what}", (j,), partial(_replaced, {i: to[a] for i, a in zip(group, taken, strict=True)}, j))
+            yield Change(
+                STEPS, f"the {what}", (j,), partial(_replaced, {i: to[a] for i, a in zip(group, taken, strict=True)}, j)
+            )
 
 
 def _of_other_operators(trace: Trace, group: Group, j: int, taken: list[int]) -> Iterator[Change]:
@@ -56,7 +58,9 @@ def _of_other_operators(trace: Trace, group: Group, j: int, taken: list[int]) ->
         else:
             continue
         if all(new is not None and new < i for new, i in zip(to, group, strict=True)):
-            yield Change(OTHERS, "another value", (j, other[0]), partial(_replaced, dict(zip(group, to, strict=True)), j))
+            yield Change(
+                OTHERS, "another value", (j, other[0]), partial(_replaced, dict(zip(group, to, strict=True)), j)
+            )
 
 
 def _replaced(to: dict[int, int | None], j: int, trace: Trace, values: Values, node: Node) -> Any:

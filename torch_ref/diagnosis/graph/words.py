@@ -31,7 +31,7 @@ def sentence(trace: Trace, explanation: Explanation) -> Words:
     i = explanation.group[0]
     what = phrase(trace, explanation)
     where = place(origin_of(trace, _told(trace, i)))
-    text = f"{what}, {PASS[explanation.way].format(where)}{_steps(trace, explanation.group)}"
+    text = f"{what}, {PASS[explanation.way].format(where)}{_steps(trace, explanation)}"
     told = Words(what, f"{text}.{_expected(trace, i)}")
     if explanation.before:
         before = sentence(trace, explanation.before)
@@ -70,14 +70,15 @@ def place(origin: Origin) -> str:
     return f"the {operator(origin.operator)}{module}{line}"
 
 
-def _steps(trace: Trace, group: tuple[int, ...]) -> str:
+def _steps(trace: Trace, explanation: Explanation) -> str:
     """At which of the time steps, where a line runs several times. The first step is 1."""
-    found = [step for i in group if (step := steps(trace).get(trace.number(_told(trace, i)))) and step.count > 1]
-    if not found:
+    found = [steps(trace).get(trace.number(_told(trace, i))) for i in explanation.group]
+    several = [step for step in found if step and step.steps > 1]
+    if not several:
         return ""
-    count, at = found[0].count, sorted({step.step + 1 for step in found})
+    count, at = several[0].steps, sorted({step.step + 1 for step in several})
     if len(at) == count:
         return f", at each of the {count} steps"
-    if at == list(range(1, count)) and count > 2:
-        return f", at every step but the last of {count}"
-    return f", at step {', '.join(map(str, at))} of {count}"
+    cut = explanation.change.kind == "cut" and at in (list(range(1, count)), list(range(2, count + 1)))
+    truncated = ": nothing flows back through time" if cut else ""
+    return f", at step{'s' * (len(at) > 1)} {', '.join(map(str, at))} of {count}{truncated}"
