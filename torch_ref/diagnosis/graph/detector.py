@@ -10,6 +10,7 @@ from torch_ref.cases.case import Case, Numbers
 from torch_ref.comparison import compare
 from torch_ref.diagnosis.evidence import Evidence, most_wrong_first
 from torch_ref.diagnosis.explaining import matched
+from torch_ref.diagnosis.graph.formulas import SILENT
 from torch_ref.diagnosis.graph.origin import steps
 from torch_ref.diagnosis.graph.search import Explanation, Search, made_by
 from torch_ref.diagnosis.graph.trace import NotTracedError, Trace, trace
@@ -52,10 +53,20 @@ def _order(first: Trace, explanation: Explanation) -> tuple[int, ...]:
     """What explains most, then the simplest, then what says most and is nearest to the wrong tensors."""
     node = first.nodes[explanation.group[0]]
     says_much = explanation.change.kind == "slope" or "role" in node.meta.get("custom", {})
+    if explanation.change.kind == "scaled":
+        says_much = any(isinstance(argument, float) for argument in node.args)
     places = {steps(first).get(first.number(i)) for i in explanation.group}
     scattered = len(explanation.group) - len({step and step.step for step in places})
     far = len(first.after(explanation.group)) - len(explanation.group)
-    return -len(explanation.tensors), explanation.change.rank, not says_much, scattered, far, len(explanation.group)
+    return (
+        -len(explanation.tensors),
+        explanation.change.rank,
+        not says_much,
+        node.target in SILENT,
+        scattered,
+        far,
+        len(explanation.group),
+    )
 
 
 def _unseen(evidence: Evidence) -> Comparison:

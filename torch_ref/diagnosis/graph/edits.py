@@ -17,6 +17,12 @@ aten: Any = torch.ops.aten
 PRODUCTS = {aten.mul.Tensor}
 MATRIX_PRODUCTS = {aten.mm.default, aten.bmm.default}
 SUM_OPERATORS: dict[Any, Any] = {aten.sum.dim_IntList: torch.sum, aten.mean.dim: torch.mean}
+SHAPES = {  # what they say of shapes has edits of its own
+    *(aten.view.default, aten._unsafe_view.default, aten.expand.default, aten.unsqueeze.default),  # noqa: SLF001  # operators
+    *(aten.squeeze.dim, aten.squeeze.dims, aten.permute.default, aten.unfold.default, aten.sum.dim_IntList),
+    *(aten.mean.dim, aten.slice.Tensor, aten.select.int, aten.slice_scatter.default, aten.full.default),
+    *(aten.index_put.default, aten._to_copy.default),  # noqa: SLF001  # likewise
+}
 EPSILONS = 1e-3, 1e-5, 1e-6, 1e-8, 1e-12
 
 
@@ -62,8 +68,6 @@ def _reused(node: Node, j: int, *, square: bool) -> Iterator[Change]:
     if node.target in (aten.add.Tensor, aten.sub.Tensor) and j == 1:
         sign = -2 if node.target is aten.add.Tensor else 2
         yield Change(SIMPLE, "other sign", (), partial(_plus, 1, sign))
-    if node.meta.get("is_gradient_acc"):
-        yield Change(SUMS, "passed on, negated", (j,), partial(_signed, j, -1))
     if node.target in PRODUCTS:
         yield Change(SIMPLE, "twice", (j,), partial(_times, j))
     if node.target is aten.div.Tensor and j == 1:
@@ -210,6 +214,8 @@ def _of_part(part: slice, trace: Trace, values: Values, node: Node, only: int | 
 
 def _constants(node: Node) -> Iterator[Change]:
     """Another number in place of each constant, one that comes from it or one of the usual."""
+    if node.target in SHAPES:
+        return
     for j, constant in enumerate(node.args):
         for other in others(constant):
             yield Change(CONSTANTS, "constant", (j, other), partial(_with_constant, j, other))

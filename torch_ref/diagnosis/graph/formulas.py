@@ -31,6 +31,7 @@ NAMES = {
     "log": "log",
     "pow": "power",
     "_softmax": "softmax",
+    "_safe_softmax": "softmax",
     "_log_softmax": "log-softmax",
     "native_layer_norm": "layer norm",
     "native_batch_norm": "batch norm",

@@ -57,9 +57,8 @@ def _passed_on(trace: Trace, i: int, j: int) -> str:
     others = [k for k in range(len(node.args)) if k != j and isinstance(node.args[k], Node)]
     if node.meta.get("is_gradient_acc"):
         return _one_path(trace, node, j)
-    if node.target in (aten.where.self, aten.permute.default):
-        mask = node.target is aten.where.self
-        return "the mask is not applied" if mask else _transposed(formula(trace, i, 3, top=False))
+    if node.target in (aten.where.self, aten.permute.default, aten.flip.default):
+        return _not_moved(trace, i)
     if activation_of(trace, i) and _is_gradient(trace, node, j):
         return f"the derivative of the {operator(origin_of(trace, i).operator)} is missing"
     if node.target in (aten.div.Tensor, aten.div.Scalar) and j == 0:
@@ -68,7 +67,8 @@ def _passed_on(trace: Trace, i: int, j: int) -> str:
     if others or len(node.args) > 1:
         other = others[0] if others else 1 - min(j, 1)
         kind = "factor" if node.target in factors else "term"
-        return f"{_role(node.args[other]) or f'the {kind} {_argument(trace, i, other)}'} is missing"
+        what = f"the {kind} {_argument(trace, i, other).removeprefix('the ')}"
+        return f"{_role(node.args[other]) or what} is missing"
     return f"the {operator(str(node.target).removeprefix('aten.').partition('.')[0])} is left out"
 
 
@@ -77,6 +77,13 @@ def _transposed(right: str) -> str:
     if right.endswith("ᵀ"):
         return f"{right[:-1]} is not transposed"
     return f"{right} is transposed, and should not be"
+
+
+def _not_moved(trace: Trace, i: int) -> str:
+    target = trace.nodes[i].target
+    if target is aten.flip.default:
+        return f"{_argument(trace, i, 0)} is not flipped"
+    return "the mask is not applied" if target is aten.where.self else _transposed(formula(trace, i, 3, top=False))
 
 
 def _role(argument: Any) -> str:
@@ -135,6 +142,8 @@ def _constant(trace: Trace, i: int, key: int | str, other: Callable[[Any], Any])
     node = trace.nodes[i]
     constant = node.args[key] if isinstance(key, int) else node.kwargs[key]
     new, old = (f"{c:.6g}" if isinstance(c, float) else str(c) for c in (other(constant), constant))
+    if operator(origin_of(trace, i).operator) == "embedding" and constant == -1:
+        return f"the row of index {new} gets no gradient, as with padding_idx={new}"
     if key == "correction":
         return (
             "the variance divides by n - 1, not by n" if other(constant) else "the variance divides by n, not by n - 1"
@@ -163,7 +172,6 @@ TOLD: dict[str, Callable[..., str]] = {
     "negated": lambda t, i: f"the sign of {_subject(t, i)} is the wrong way round",
     "passed on": _passed_on,
     "other sign": lambda t, i: f"the sign of {_argument(t, i, 1)} is the wrong way round",
-    "passed on, negated": lambda t, i, j: f"{_passed_on(t, i, j)}, with the sign the wrong way round",
     "twice": lambda t, i, j: f"{_argument(t, i, j)} is applied twice",
     "multiplied": lambda t, i: f"multiplied by {_argument(t, i, 1)}, not divided",
     "not transposed": lambda t, i, j: _transposed(_argument(t, i, j)),
@@ -219,8 +227,10 @@ TOLD: dict[str, Callable[..., str]] = {
 def _always(trace: Trace, i: int, *, value: bool) -> str:
     node = trace.nodes[i]
     sign = {"ne": "≠", "eq": "=", "lt": "<", "le": "≤", "gt": ">", "ge": "≥"}.get(str(node.target).split(".")[1], "")
-    condition = f"{_argument(trace, i, 0)} {sign} {_argument(trace, i, 1)}" if sign else "the mask"
-    return f"the condition {condition} is not looked at, as if it {'always' if value else 'never'} held"
+    if value and all("sum" in str(user.target) or "_to_copy" in str(user.target) for user in node.users):
+        return "all are counted, those that are left out too"
+    condition = f"the condition {_argument(trace, i, 0)} {sign} {_argument(trace, i, 1)}" if sign else "the mask"
+    return f"{condition} is not looked at, as if it {'always' if value else 'never'} held"
 
 
 def _inner_constant(trace: Trace, i: int) -> str:

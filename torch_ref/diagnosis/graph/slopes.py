@@ -75,7 +75,7 @@ def activation_of(trace: Trace, i: int) -> tuple[int, int, int] | None:
         return None
     x = _from_outside(trace, there, backward=False)
     g = _from_outside(trace, back, backward=True)
-    if len(x) != 1 or len(g) != 1:
+    if len(x) != 1 or len(g) != 1 or not is_real(trace.values[there[-1]]):
         return None
     shapes = {trace.values[j].shape for j in (x[0], there[-1], g[0], i)}
     return (x[0], there[-1], g[0]) if len(shapes) == 1 else None
@@ -84,4 +84,8 @@ def activation_of(trace: Trace, i: int) -> tuple[int, int, int] | None:
 def _from_outside(trace: Trace, block: Sequence[int], *, backward: bool) -> list[int]:
     """What a block is computed from: real numbers, of the same pass."""
     sources = {trace.position[source] for j in block for source in trace.nodes[j].all_input_nodes} - set(block)
-    return [j for j in sources if is_real(trace.values[j]) and (is_backward(trace.nodes[j]) or not backward)]
+    given = [j for j in sources if is_real(trace.values[j])]
+    if not backward:
+        return given
+    upstream = {j for j, name in enumerate(trace.names) if name in trace.case.upstream}
+    return [j for j in given if is_backward(trace.nodes[j]) or j in upstream]
