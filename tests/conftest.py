@@ -1,6 +1,10 @@
-"""Hypothesis profiles, one thread for torch, and --candidate: the parity tests on another implementation."""
+"""Hypothesis profiles, one thread for torch, --candidate for the parity tests, and what several rooms share."""
 
 import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +12,8 @@ from hypothesis import settings
 
 from torch_ref import UnusableError
 from torch_ref.candidate.loading import load
+
+pytest_plugins = ["pytester"]
 
 BUILT_IN = "numpy_impl:loss_and_grads"
 
@@ -38,7 +44,7 @@ def pytest_configure(config):
 
 
 def pytest_report_header(config):
-    return f"held against autograd: {config.getoption('candidate')}"
+    return f"checked against autograd: {config.getoption('candidate')}"
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +55,20 @@ def candidate(pytestconfig):
 @pytest.fixture(scope="session")
 def is_built_in(pytestconfig):
     return pytestconfig.getoption("candidate") == BUILT_IN
+
+
+@pytest.fixture(scope="session")
+def gradgate():
+    """The command as a user runs it, in a process of its own, once."""
+    return subprocess.run([sys.executable, "-m", "torch_ref"], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """A candidate with a mistake in it, in a file of the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    shutil.copy(Path(__file__).parent / "averaged_bias.py", tmp_path / "mine.py")
+    yield "mine.py:loss_and_grads"
+    for name in [name for name in sys.modules if name.startswith("mine")]:
+        del sys.modules[name]

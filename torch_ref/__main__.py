@@ -2,7 +2,17 @@
 
 import sys
 
-from torch_ref.command.main import main
+
+def main() -> int:
+    """Run the command. Returns its exit status; 2 for Ctrl-C before it has begun."""
+    try:
+        from torch_ref.command.main import main as command  # noqa: PLC0415  # Ctrl-C may come during this import
+
+        return command()
+    except KeyboardInterrupt:
+        sys.stderr.write("gradgate: interrupted before the first case\n")
+        return 2
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,7 +10,8 @@ from torch_ref.precision import PRECISIONS
 from torch_ref.reference.base import BaseReference
 from torch_ref.reference.operator import Operator
 from torch_ref.report import Report
-from torch_ref.trials import Settings
+from torch_ref.settings import Settings
+from torch_ref.two_layers.layouts import fitted
 from torch_ref.two_layers.options import Activation, Loss, Reduction, Shapes
 from torch_ref.two_layers.reference import TwoLayers
 
@@ -40,6 +41,9 @@ def check(
     loss: Loss = "bce",
     reduction: Reduction = "mean",
     shapes: Shapes = Shapes(),  # noqa: B008  # immutable
+    layout: str | None = None,
+    step: bool = False,
+    only: tuple[str, ...] = (),
 ) -> Report:
     """Check a hand-written backward pass against autograd on many cases, and report what was found.
 
@@ -50,7 +54,7 @@ def check(
     reference: a `Reference` of yours; None for the two-layer network.
     name: what the report calls the candidate; None for its module and name.
     cases: how many ordinary cases decide, those with the most telling shapes first; of the two-layer network a quarter
-        as many saturated ones are reported besides.
+        as many saturated ones are reported too.
     seed: the same seed gives the same cases and the same verdict.
     dtype: "float64" or "float32".
     strict: whether saturated cases decide too.
@@ -60,6 +64,11 @@ def check(
     loss: of the two-layer network, "bce", "mse" or "half-mse".
     reduction: of that loss over batch × out, "mean" or "sum".
     shapes: of the two-layer network, the batches and widths to draw.
+    layout: of the two-layer network, the shapes in which the candidate takes inputs, W1 and B1, as in
+        "(in, batch) (in, hidden) (1, hidden)"; None to find the one that fits.
+    step: of the two-layer network, whether the candidate is a training step, candidate(inputs, targets, W1, B1, W2, B2,
+        learning_rate), that returns the new parameters or changes them in place. Not with strict.
+    only: the names that are judged, as ("W1", "B2"); the candidate may leave the others out. None of them for all.
 
     A candidate with parameters called activation, loss or reduction is given those. A failure is shrunk to the smallest
     case that fails, and diagnosed. torch computes on one thread meanwhile. Ctrl-C ends the check and gives the report
@@ -68,29 +77,47 @@ def check(
     Raises TypeError if the candidate is not callable or the reference no `Reference`, ValueError for an option outside
     the above, UnusableError (a ValueError) for a reference that can't serve.
     """
+    own = TwoLayers(activation, loss, reduction, shapes, layout=layout, step=step)
+    _demand_candidate(candidate, reference)
+    if reference:
+        defaults = {field.name: field.default for field in fields(TwoLayers)}
+        if given := [option for option, default in defaults.items() if getattr(own, option) != default]:
+            raise ValueError(f"{', '.join(given)}: of the two-layer network, not of another reference; leave it out")
+    _demand_options(cases, seed, dtype, only)
+    against = reference or own
+    called = InProcess(candidate, against.results, against.options)
+    settings = Settings(cases, seed, PRECISIONS[dtype], strict, time, tuple(only))
+    interrupted = False
+    if isinstance(against, TwoLayers):
+        against.demand_cases(strict=strict)
+        try:
+            against = fitted(called, against, settings.only)
+        except KeyboardInterrupt:
+            interrupted = True
+    report = Report(name or _name_of(candidate), against.description, settings.shown(against), interrupted=interrupted)
+    if not interrupted:
+        judge(called, against, settings, report, on_case)
+    return report
+
+
+def _demand_candidate(candidate: Any, reference: Any) -> None:
     pair = isinstance(candidate, tuple) and len(candidate) == 2 and all(map(callable, candidate))
     if not (callable(candidate) or pair):
         raise TypeError(f"candidate: {candidate!r}, expected a function, or a pair of them: (forward, backward)")
     if not isinstance(reference, BaseReference | None):
         raise TypeError(f"reference: {reference!r}, expected a Reference")
-    own = TwoLayers(activation, loss, reduction, shapes)
-    if reference:
-        defaults = {field.name: field.default for field in fields(TwoLayers)}
-        if given := [option for option, default in defaults.items() if getattr(own, option) != default]:
-            raise ValueError(f"{', '.join(given)}: of the two-layer network, not of another reference; leave it out")
+    if pair and not isinstance(reference, Operator):
+        raise TypeError("candidate: a pair of functions, expected one for a reference that is no Operator")
+
+
+def _demand_options(cases: Any, seed: Any, dtype: str, only: Any) -> None:
+    if isinstance(only, str):
+        raise TypeError(f"only: {only!r}, expected a tuple of names, as in ({only!r},)")
     if dtype not in PRECISIONS:
         raise ValueError(f"dtype: {dtype!r}, expected {' or '.join(map(repr, PRECISIONS))}")
     for option, value, smallest in ("cases", cases, 1), ("seed", seed, 0):
         if not isinstance(value, int) or value < smallest:
             raise ValueError(f"{option}: {value!r}, expected a whole number of {smallest} or more")
-    against = reference or own
-    called = InProcess(candidate, against.results, against.options)
-    if pair and not isinstance(against, Operator):
-        raise TypeError("candidate: a pair of functions, expected one for a reference that is no Operator")
-    settings = Settings(cases, seed, PRECISIONS[dtype], strict, time)
-    report = Report(name or _name_of(candidate), against.description, settings.shown(against))
-    judge(called, against, settings, report, on_case)
-    return report
 
 
 def assert_matches_autograd(
@@ -108,6 +135,9 @@ def assert_matches_autograd(
     loss: Loss = "bce",
     reduction: Reduction = "mean",
     shapes: Shapes = Shapes(),  # noqa: B008  # immutable
+    layout: str | None = None,
+    step: bool = False,
+    only: tuple[str, ...] = (),
 ) -> None:
     """Raise AssertionError, with the report as its message, unless `check` of the same options passes.
 
@@ -119,9 +149,10 @@ def assert_matches_autograd(
     strict: whether saturated cases decide too.
     time: whether to measure a call of the candidate and of autograd.
     on_case: called with the number of cases judged so far.
-    activation, loss, reduction, shapes: of the two-layer network, as in `check`.
+    only: the names that are judged; none for all.
+    activation, loss, reduction, shapes, layout, step: of the two-layer network, as in `check`.
 
-    Raises what `check` raises besides, and KeyboardInterrupt on Ctrl-C.
+    Also raises what `check` raises, and KeyboardInterrupt on Ctrl-C.
     """
     __tracebackhide__ = True
     report = check(
@@ -138,6 +169,9 @@ def assert_matches_autograd(
         loss=loss,
         reduction=reduction,
         shapes=shapes,
+        layout=layout,
+        step=step,
+        only=only,
     )
     if report.interrupted:
         raise KeyboardInterrupt

@@ -11,7 +11,9 @@ from torch_ref.candidate.calling import Candidate
 from torch_ref.cases.case import Array, Case, Numbers
 from torch_ref.errors import ContractError, UnusableError
 from torch_ref.results import Comparison, Line
-from torch_ref.rounding import allowed, replay
+from torch_ref.rounding import FINER, allowed, bound, replay
+
+HOPELESS = 10_000  # times what is allowed after one replay: more than a sum of 10⁹ terms rounds; `bound` has the rest
 
 
 def compare(candidate: Candidate, case: Case, evaluate: Callable[[Case], Numbers], *, lazy: bool = True) -> Comparison:
@@ -33,35 +35,84 @@ def compare(candidate: Candidate, case: Case, evaluate: Callable[[Case], Numbers
     lines = {
         name: _line(case, name, largest[name], plain[name], answer.arrays.get(name, answer.problems.get(name)))
         for name in plain
-        if name in answer.arrays or name in answer.problems
+        if case.asks(name) and (name in answer.arrays or name in answer.problems)
     }
-    doubtful = [name for name, line in lines.items() if not (lazy and (line.passed or line.problem))]
+    doubtful = {name: line for name, line in lines.items() if not (lazy and (line.passed or line.problem))}
     if doubtful:
-        # A saturated case asks for torch's own formula: what others make of it is reported, not expected to match.
-        for noise in replay(partial(evaluate, case), plain, any_formula=not case.saturated):
-            for name in doubtful:
-                bound = allowed(case.precision, lines[name].largest, noise[name])
-                lines[name] = replace(lines[name], noise=noise[name], allowed=bound)
-            if lazy and all(lines[name].passed for name in doubtful):
-                break
+        lines |= _explained(doubtful, answer.arrays, case, evaluate, plain, lazy=lazy)
     return Comparison(case, plain, answer.arrays, lines)
+
+
+def _explained(
+    doubtful: dict[str, Line],
+    yours: Numbers,
+    case: Case,
+    evaluate: Callable[[Case], Numbers],
+    plain: Numbers,
+    *,
+    lazy: bool,
+) -> dict[str, Line]:
+    """With what rounding explains allowed. When lazy, until all is explained but for what no replay can explain."""
+    again = partial(evaluate, case)
+    # A saturated case asks for torch's own formula: what others make of it is reported, not expected to match.
+    any_formula = not case.saturated
+    truth: dict[str, tuple[float, float]] = {}
+    hopeless: dict[str, Line] = {}
+    for count, noise in enumerate(replay(again, plain, any_formula=any_formula)):
+        doubtful = {name: _with(line, noise[name], truth.get(name)) for name, line in doubtful.items()}
+        left = {name: line for name, line in doubtful.items() if not (line.passed or line.problem)}
+        if count == 0 and left and case.precision.truth and not case.saturated:
+            truth = _from_the_truth({name: yours[name] for name in left}, case, evaluate, plain)
+        if count == 0 and lazy and max((line.severity for line in left.values()), default=0) > HOPELESS:
+            most = bound(again, plain, any_formula=any_formula)
+            beyond = [name for name, line in left.items() if not _with(line, most[name], truth.get(name)).passed]
+            hopeless = {name: _with(left[name], FINER * most[name], truth.get(name)) for name in beyond}
+        if lazy and all(name in hopeless for name in left):
+            break
+    return doubtful | hopeless
+
+
+def _from_the_truth(
+    yours: Numbers, case: Case, evaluate: Callable[[Case], Numbers], plain: Numbers
+) -> dict[str, tuple[float, float]]:
+    """How far the candidate, and autograd itself, are off autograd's result in higher precision on the same numbers."""
+    right = evaluate(case.in_truth())
+    away = [{name: float(np.abs(of[name] - right[name]).max()) for name in yours} for of in (yours, plain)]
+    return {name: (away[0][name], away[1][name]) for name in yours}
+
+
+def _with(line: Line, noise: float, truth: tuple[float, float] | None) -> Line:
+    """With that noise allowed. What is near enough to the truth is not held to what autograd itself is off it."""
+    limit = allowed(line.precision, line.largest, noise)
+    yours_off, autograd_off = truth or (np.inf, 0.0)
+    return replace(line, noise=noise, allowed=limit + autograd_off if yours_off <= limit else limit)
 
 
 def _line(case: Case, name: str, largest: float, right: Array, yours: Array | str | None) -> Line:
     """What is to be said of an array of the candidate, or why there is none, before any noise is measured."""
     problem = _problem(yours, right, case) if isinstance(yours, np.ndarray) else yours
-    bound = allowed(case.precision, largest)
+    label, bound = case.label(name), allowed(case.precision, largest)
     if problem or not isinstance(yours, np.ndarray):
-        return Line(case.label(name), case.precision, largest, allowed=bound, problem=problem)
+        return Line(label, case.precision, largest, allowed=bound, problem=problem)
+    if not right.size:
+        return Line(label, case.precision, largest, error=0.0, allowed=bound)
     off = np.abs(np.subtract(yours, right, dtype=np.float64))
     place = int(off.argmax())  # of a NaN, if there is one
-    error, index = float(off.flat[place]), tuple(map(int, np.unravel_index(place, right.shape)))
+    error, one, other = float(off.flat[place]), yours.flat[place], right.flat[place]
+    index = tuple(map(int, np.unravel_index(place, right.shape)))
     if not isfinite(error):
-        where = f" at {list(index)}" if index else ""
-        problem = f"{yours[index]}{where}, expected {right[index]}"
-        return Line(case.label(name), case.precision, largest, allowed=bound, problem=problem)
-    line = Line(case.label(name), case.precision, largest, error=error, allowed=bound, index=index)
-    return replace(line, yours=float(yours[index]), autograd=float(right[index]))
+        problem = f"{one}{f' at {list(index)}' if index else ''}, expected {other}"
+        return Line(label, case.precision, largest, allowed=bound, problem=problem)
+    return Line(
+        label,
+        case.precision,
+        largest,
+        error=error,
+        allowed=bound,
+        index=index,
+        yours=float(one),
+        autograd=float(other),
+    )
 
 
 def _largest(array: Array) -> float:

@@ -2,7 +2,7 @@
 
 import timeit
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import numpy as np
@@ -12,12 +12,13 @@ from torch_ref.candidate.calling import Candidate
 from torch_ref.cases.case import Case
 from torch_ref.comparison import compare
 from torch_ref.diagnosis.diagnosis import explain_failure
-from torch_ref.errors import ContractError
+from torch_ref.errors import ContractError, EndedError
 from torch_ref.outcome import Outcome
 from torch_ref.reference.base import BaseReference, Evaluate
 from torch_ref.results import Comparison, Finding
 from torch_ref.rounding import noise
-from torch_ref.trials import Settings, Trials
+from torch_ref.settings import Settings
+from torch_ref.trials import Trials
 
 
 def judge(
@@ -25,11 +26,14 @@ def judge(
 ) -> None:
     """Fill the outcome. on_case is called with the number of cases judged so far. Ctrl-C ends it, `interrupted`.
 
+    A case in which the candidate's process ends is the failure, and nothing is asked of it any more.
+
     Raises UnusableError for a reference that can't serve.
     """
     with _one_thread():
         try:
             reference.demand_usable(settings.precision)
+            settings.demand_names(reference)
             with reference.lent() as evaluate:
                 trials = Trials(candidate, reference, evaluate, settings, outcome, on_case)
                 if trials.judge_all() and outcome.failure:
@@ -37,11 +41,14 @@ def judge(
                 sizes = reference.cases.explicit()[0].sizes
                 first = reference.cases.draw(*sizes, seed=settings.seed, precision=settings.precision)
                 outcome.noise = _noise(evaluate, first)
-                outcome.notes += outcome.ordinary.notes
+                outcome.notes += [*reference.notes, *outcome.ordinary.notes]
                 if _prints(candidate, first):
                     outcome.notes.append("prints to standard output; it is left out here")
                 if settings.time and not outcome.ordinary.breaches:
-                    outcome.seconds = _seconds(candidate, evaluate, first)
+                    with suppress(ContractError):
+                        outcome.seconds = _seconds(candidate, evaluate, first)
+        except EndedError as error:
+            outcome.end(Comparison(error.case, reference.evaluate(error.case), breach=str(error)))
         except KeyboardInterrupt:
             outcome.interrupted = True
 

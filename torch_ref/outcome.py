@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from torch_ref.cases.case import Case
 from torch_ref.results import Comparison, Description, Finding, Line
 
 
@@ -119,8 +120,9 @@ class Outcome:
 
     settings are the options of the check. asides are cases counted apart, by what is special about them. findings
     are the diagnosis, evidence the cases it was made from, notes what the user should know besides. nearer says, where
-    there is a truth, who is nearer to it. noise is autograd's own, in u max|g|, on the
-    first case; seconds are those of one call, and of autograd.
+    there is a truth, who is nearer to it. noise is autograd's own, in u max|g|, on the first case; seconds are those of
+    one call, and of autograd. last is the case judged last, ended the one in which the candidate's process ended, if it
+    did: a failure, whatever kind of case it is.
     """
 
     name: str
@@ -136,6 +138,8 @@ class Outcome:
     noise: dict[str, float] = field(default_factory=dict)
     seconds: tuple[float, float] | None = None
     interrupted: bool = False
+    last: Case | None = None
+    ended: Comparison | None = None
 
     @property
     def passed(self) -> bool:
@@ -145,5 +149,12 @@ class Outcome:
     @property
     def failure(self) -> Comparison | None:
         """The smallest case that fails and counts."""
+        if self.ended:
+            return self.ended
         counted = [self.ordinary, *self.asides.values(), *([self.saturated] if self.settings["strict"] else [])]
         return next((summary.failure for summary in counted if summary.failure), None)
+
+    def end(self, comparison: Comparison) -> None:
+        """Count the case in which the candidate's process ended."""
+        self.ended = comparison
+        (self.saturated if comparison.case.saturated else self.ordinary).add(comparison)

@@ -7,6 +7,8 @@ import numpy as np
 from torch_ref.cases.case import Case, Numbers
 from torch_ref.precision import Precision
 
+ZERO = 5  # times the noise, which is about twice what replays change: what is no larger is rounding alone
+
 
 @dataclass(frozen=True)
 class Line:
@@ -20,7 +22,7 @@ class Line:
     largest: float  # max|g| of the reference
     error: float = np.nan  # the largest |candidate - reference| of any element
     allowed: float = 0.0
-    noise: float = 0.0  # of the reference, as far as it was measured
+    noise: float = 0.0  # of the reference's own, as far as it was measured
     index: tuple[int, ...] = ()  # of that element
     yours: float = np.nan  # there
     autograd: float = np.nan  # there
@@ -39,7 +41,7 @@ class Line:
     @property
     def zero(self) -> bool:
         """Whether the reference's own is 0, exactly or within its noise: a bias before batch norm, say."""
-        return self.largest <= 2 * self.noise
+        return self.largest <= ZERO * self.noise
 
     @property
     def severity(self) -> float:

@@ -1,33 +1,48 @@
-"""Every private torch name that this project uses, in one place: a new torch release may move them.
+"""Every private name of torch that is used here, and why, in one place. A test says when one goes."""
 
-tests/test_torch_private.py says which one has gone.
-"""
-
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
+import torch
+from torch._decomp import decomposition_table
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["TARGET_SIZE_WARNING", "DispatchMode", "Tracing", "tracing", "writes"]
-
+# Of a fused operator its parts, in operators of torch: a softmax is an exp, a sum and a division. Imported with torch.
+# Taken out of their wrappers, which convert dtypes, of which there is one here, and import sympy.
+DECOMPOSITIONS: Mapping[Any, Callable[..., Any]] = {
+    func: inspect.unwrap(parts) for func, parts in decomposition_table.items()
+}
+# The operator of .to(dtype), .double() and their like.
+TO_COPY: Any = torch.ops.aten._to_copy  # noqa: SLF001
 # What torch warns of when a loss broadcasts its arguments.
 TARGET_SIZE_WARNING = "target size"
 
 
 class DispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    """A mode that sees every operator, forward and backward, below autograd; `__torch_dispatch__` is its hook."""
+    """While entered, every operator that autograd's own forward and backward pass call goes through __torch_dispatch__.
 
-    # Nothing is compiled here, and asking dynamo to stay away would import it: a second or more.
-    _should_skip_dynamo = classmethod(lambda _: False)
+    There is no public way to see the operators of a backward pass.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # likewise
 
+    # Nothing is compiled here, and asking dynamo to stay away would import it: a second or more.
+    _should_skip_dynamo = classmethod(lambda _: False)
 
-def writes(operator: Any) -> bool:
-    """Whether an operator writes to an argument, as add_ does: its schema is the only place that says so."""
-    return bool(operator._schema.is_mutable)  # noqa: SLF001  # see the top of this file
+
+def writes(func: Any) -> bool:
+    """Whether the operator changes one of its arguments: only its schema says so."""
+    return bool(func._schema.is_mutable)  # noqa: SLF001
+
+
+def out_of_place(func: Any) -> Any:
+    """Of `add_` what `add` is: the operator that gives what the other writes to its first argument, or None."""
+    name = func._schema.name.removeprefix("aten::")  # noqa: SLF001
+    packet = getattr(torch.ops.aten, name.removesuffix("_"), None) if name.endswith("_") else None
+    return getattr(packet, func._overloadname, None)  # noqa: SLF001
 
 
 class Tracing(NamedTuple):

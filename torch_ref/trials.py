@@ -1,16 +1,17 @@
 """Every case of a check, judged: explicit ones, drawn ones, those counted apart, and the smallest that fails."""
 
-from collections.abc import Callable
-from contextlib import suppress
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import cycle
 from random import Random
-from typing import Any
 
 import hypothesis
 import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity
+from hypothesis.configuration import set_hypothesis_home_dir, storage_directory
 from hypothesis.errors import Flaky, NoSuchExample
 
 from torch_ref.candidate.calling import Candidate, differing
@@ -19,12 +20,12 @@ from torch_ref.comparison import compare
 from torch_ref.diagnosis.factors import common_factor
 from torch_ref.errors import ContractError, UnusableError
 from torch_ref.outcome import Outcome, Status, Summary
-from torch_ref.precision import FLOAT64, Precision
 from torch_ref.reference.base import BaseReference, Evaluate
-from torch_ref.results import Comparison
+from torch_ref.results import ZERO, Comparison
 from torch_ref.rounding import allowed, noise
+from torch_ref.settings import Settings
 
-# Whatever profile is loaded, and inside a test that Hypothesis runs too: the same cases for the same seed.
+# With any profile, and inside a test that Hypothesis runs: the same cases for the same seed.
 QUIET = hypothesis.settings(
     max_examples=100,
     database=None,
@@ -35,34 +36,7 @@ QUIET = hypothesis.settings(
     phases=[Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),
 )
-
-
 ORDERS = "Fortran", "strided"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How many ordinary cases decide, from which seed, in which precision; whether saturated ones do too; and so on."""
-
-    cases: int = 100
-    seed: int = 0
-    precision: Precision = FLOAT64
-    strict: bool = False
-    time: bool = False
-
-    def shown(self, reference: BaseReference) -> dict[str, Any]:
-        """What a report says of them, with the reference's own."""
-        own = {"cases": self.cases, "seed": self.seed, "dtype": self.precision.name}
-        return {**own, **reference.settings, "strict": self.strict}
-
-    def total(self, reference: BaseReference) -> int:
-        """The number of cases: of a reference that saturates, a quarter as many saturated ones besides."""
-        return self.cases + (self.saturated if reference.cases.saturates else 0)
-
-    @property
-    def saturated(self) -> int:
-        """The number of saturated cases."""
-        return max(1, self.cases // 4)
 
 
 @dataclass(frozen=True)
@@ -77,7 +51,10 @@ class Trials:
     on_case: Callable[[int], None]
 
     def judge_all(self) -> bool:
-        """Judge every case. Returns whether the candidate's answers are of any use."""
+        """Judge every case, or the saved one. Returns whether the candidate's answers are of any use."""
+        if self.settings.saved:
+            self.outcome.ordinary.add(self._judge(self.settings.saved))
+            return True
         settings, outcome, cases = self.settings, self.outcome, self.reference.cases
         kinds = (outcome.ordinary, settings.cases, False), (outcome.saturated, settings.saturated, True)
         for summary, count, saturated in kinds if cases.saturates else kinds[:1]:
@@ -100,8 +77,12 @@ class Trials:
         return True
 
     def _judge(self, case: Case) -> Comparison:
+        self.outcome.last = case
         self.on_case(self.outcome.ordinary.cases + self.outcome.saturated.cases)
-        return compare(self.candidate, case, self.evaluate)
+        return self._compare(case)
+
+    def _compare(self, case: Case) -> Comparison:
+        return compare(self.candidate, replace(case, asked=self.settings.only), self.evaluate)
 
     def _judge_twice(self, case: Case, order: str, summary: Summary) -> bool:
         """Judge a case, then again with its arguments in another memory order. Returns whether the answer is stable.
@@ -113,7 +94,7 @@ class Trials:
         if breach:
             comparison = replace(comparison, breach=breach, lines={})
         elif comparison.passed:
-            relaid = compare(self.candidate, replace(case, order=order), self.evaluate)
+            relaid = self._compare(replace(case, order=order))
             comparison = comparison if relaid.passed or relaid.breach is not None else relaid
         summary.add(comparison)
         return breach is None
@@ -143,18 +124,18 @@ class Trials:
         for case in cases if doubtful else ():
             right = self.evaluate(case)
             measured = noise(partial(self.evaluate, case), right)
-            doubtful = {n: tally for n, tally in doubtful.items() if np.abs(right[n]).max() <= 2 * measured[n]}
+            doubtful = {n: tally for n, tally in doubtful.items() if np.abs(right[n]).max() <= ZERO * measured[n]}
         for tally in doubtful.values():
             tally.zero = tally.cases
 
     def _judge_asides(self) -> None:
-        """Judge what is counted apart, as far as the reference can draw it."""
+        """Judge what is counted apart, if the reference can draw it."""
         for aside in self.reference.cases.asides():
             comparisons: list[Comparison] = []
             with suppress(UnusableError):
                 draw = partial(self.reference.cases.draw, seed=self.settings.seed, precision=self.settings.precision)
                 cases = [draw(*sizes, kind=kind) for sizes, kind in aside.cases]
-                comparisons = [compare(self.candidate, case, self.evaluate) for case in cases]
+                comparisons = list(map(self._compare, cases))
             counted = [of for of in comparisons if self._results_match(of) or not aside.only_if_results_match]
             if counted:
                 self.outcome.asides[aside.title] = summary = Summary()
@@ -178,9 +159,21 @@ class Trials:
         strategy = self.reference.cases.like(failure.case)
         summaries = self.outcome.ordinary, self.outcome.saturated, *self.outcome.asides.values()
         (summary,) = (summary for summary in summaries if summary.failure is failure)
-        with suppress(NoSuchExample, Flaky):  # then the smallest failure so far will have to do
+        with _files_elsewhere(), suppress(NoSuchExample, Flaky):  # then the smallest failure so far will have to do
             random = Random(self.settings.seed)  # noqa: S311  # nothing secret about it
             fails = lambda case: not self._judge(case).passed  # noqa: E731
             smallest = hypothesis.find(strategy, fails, settings=QUIET, random=random)
             shrunk = self._judge(smallest)
             summary.failure = failure if shrunk.passed else shrunk
+
+
+@contextmanager
+def _files_elsewhere() -> Iterator[None]:
+    """While entered, Hypothesis leaves no .hypothesis in the user's folder."""
+    before = storage_directory(intent_to_write=False).home_directory
+    with tempfile.TemporaryDirectory() as folder:
+        set_hypothesis_home_dir(folder)
+        try:
+            yield
+        finally:
+            set_hypothesis_home_dir(before)

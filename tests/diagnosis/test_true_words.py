@@ -7,27 +7,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from numpy_impl import forward, loss_and_grads
+from tests.planted import changed, draw_rows
 from torch_ref import Reference, Shapes, UnusableError, check
 
 
 def findings_of(candidate, **options):
     return check(candidate, cases=12, **options).findings
-
-
-def changed(**changes):
-    """The right answer, with some of it changed by functions of the array."""
-
-    def candidate(*arrays):
-        loss, grads = loss_and_grads(*arrays)
-        answer = {"loss": loss, **grads._asdict()}
-        answer |= {name: change(answer[name]) for name, change in changes.items()}
-        return answer["loss"], tuple(answer[name] for name in grads._fields)
-
-    return candidate
-
-
-def draw(rng, batch):
-    return rng.standard_normal((batch, 3)), rng.standard_normal((batch, 2))
 
 
 def test_a_gradient_that_does_not_depend_on_the_inputs_is_not_said_to_ignore_them():
@@ -36,22 +21,24 @@ def test_a_gradient_that_does_not_depend_on_the_inputs_is_not_said_to_ignore_the
     def candidate(x, t, W, b):
         return (x @ W.T + b).sum() + (t * t).sum(), (np.ones_like(t).T @ x, 0 * b + len(x) ** 2 + 1)
 
-    reference = Reference(nn.Linear(3, 2), lambda y, t: y.sum() + (t * t).sum(), draw)
+    reference = Reference(nn.Linear(3, 2), lambda y, t: y.sum() + (t * t).sum(), draw_rows)
     found = findings_of(candidate, reference=reference)
     assert found
     assert not any("is ignored" in finding.name for finding in found)
 
 
 def test_zeros_are_not_said_to_ignore_the_inputs():
-    found = findings_of(changed(W1=lambda g: g * 0, B1=lambda g: g**3))
+    found = findings_of(changed(W1=lambda g, _: g * 0, B1=lambda g, _: g**3))
     assert not any("is ignored" in finding.name for finding in found)
 
 
-@pytest.mark.parametrize("unusable", [lambda g: g * 0, lambda _: np.zeros((2, 3, 4))], ids=["zeros", "another shape"])
+@pytest.mark.parametrize(
+    "unusable", [lambda g, _: g * 0, lambda *_: np.zeros((2, 3, 4))], ids=["zeros", "another shape"]
+)
 def test_what_is_zero_or_of_another_shape_does_not_prove_the_chain(unusable):
-    found = findings_of(changed(W1=lambda g: g**3 + 1, B1=unusable))
+    found = findings_of(changed(W1=lambda g, _: g**3 + 1, B1=unusable))
     assert not any("∂L/∂G1 and ∂L/∂G2 are right" in finding.text for finding in found)
-    found = findings_of(changed(W1=lambda g: g**3 + 1, B1=lambda g: g.ravel()))
+    found = findings_of(changed(W1=lambda g, _: g**3 + 1, B1=lambda g, _: g.ravel()))
     assert any("∂L/∂G1 and ∂L/∂G2 are right" in finding.text for finding in found)
 
 
@@ -76,7 +63,9 @@ def test_half_a_sum_is_thought_of_before_a_hard_coded_batch_of_2():
     assert "½ Σ where a mean is meant" in " ".join(finding.text for finding in findings_of(candidate))
 
 
-@pytest.mark.parametrize("change", [np.sum, lambda g: g.astype(">f8")], ids=["a number", "big-endian"])
+@pytest.mark.parametrize(
+    "change", [lambda g, _: np.sum(g), lambda g, _: g.astype(">f8")], ids=["a number", "big-endian"]
+)
 def test_with_one_output_a_form_is_not_called_a_sum_over_everything(change):
     (finding,) = findings_of(changed(B2=change))
     assert finding.kind == "form"
@@ -94,7 +83,7 @@ def test_what_no_case_proves_is_not_called_right():
         dW = dG.numpy().T @ x
         return loss, (dW**3 + 1, 0 * b)
 
-    (finding,) = findings_of(candidate, reference=Reference(model, F.mse_loss, draw, batch=(3, 9)))
+    (finding,) = findings_of(candidate, reference=Reference(model, F.mse_loss, draw_rows, batch=(3, 9)))
     assert finding.name == "unexplained"
     assert finding.text.endswith("right: loss.")
 
@@ -111,7 +100,7 @@ def test_a_weight_of_the_first_sample_for_all_is_not_a_size_that_is_built_in():
 
 
 def test_a_long_double_is_another_dtype_and_not_another_answer():
-    report = check(changed(W1=lambda g: g.astype(np.longdouble)), cases=8)
+    report = check(changed(W1=lambda g, _: g.astype(np.longdouble)), cases=8)
     assert report.ordinary.breaches == 0
     (finding,) = report.findings
     assert finding.kind == "form"
@@ -119,15 +108,15 @@ def test_a_long_double_is_another_dtype_and_not_another_answer():
 
 
 def test_equal_factors_are_one_though_their_last_digits_differ():
-    third = changed(**{name: lambda g: g * 0.123456789 for name in ("W1", "B1")}, W2=lambda g: g / 8.10000007371)
+    third = changed(**{name: lambda g, _: g * 0.123456789 for name in ("W1", "B1")}, W2=lambda g, _: g / 8.10000007371)
     (finding,) = findings_of(third, seed=3)
     assert (finding.kind, finding.tensors) == ("factor", ("W1", "B1", "W2"))
 
 
 def test_a_root_is_a_plain_number():
-    (finding,) = findings_of(changed(W1=lambda g: g * np.sqrt(3), B1=lambda g: g * np.sqrt(3)))
+    (finding,) = findings_of(changed(W1=lambda g, _: g * np.sqrt(3), B1=lambda g, _: g * np.sqrt(3)))
     assert (finding.name, finding.tensors) == ("√3", ("W1", "B1"))
-    (finding,) = findings_of(changed(W1=lambda g: g / np.sqrt(2)))
+    (finding,) = findings_of(changed(W1=lambda g, _: g / np.sqrt(2)))
     assert finding.name == "1/√2"
 
 
@@ -185,10 +174,10 @@ class Sparse(nn.Module):
 
 UNUSABLE = {
     "ragged": (nn.Linear(3, 2), lambda *_: ([[1.0], [1.0, 2.0]], 0), "draw gives inputs that are no array, but ragged"),
-    "a dict": (nn.Linear(3, 2), lambda *_: ({"x": 1}, 0), "draw gives inputs as a dict, expected an array"),
+    "a dict": (nn.Linear(3, 2), lambda *_: ({"x": {}}, 0), r"draw gives inputs\[x\] as a dict, expected an array"),
     "None": (nn.Linear(3, 2), lambda *_: (None, 0), "draw gives inputs as a NoneType, expected an array"),
     "sparse": (Sparse(), lambda r, n: (r.integers(0, 5, n), r.random((n, 2))), "embedding.weight is sparse"),
-    "complex": (Complex(), draw, "weight is complex64, expected float32 or float64$"),
+    "complex": (Complex(), draw_rows, "weight is complex64, expected float32 or float64$"),
 }  # fmt: skip  # one a line
 
 

@@ -1,1 +1,1 @@
-"""The code under test: found by name, called, and held to its contract. Imports neither torch nor any reference."""
+"""The code under test: found by name, called, checked against its contract. Imports neither torch nor any reference."""

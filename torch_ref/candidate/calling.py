@@ -1,15 +1,13 @@
-"""A candidate called on copies of a case, and what it returns, held to the contract.
+"""A candidate called on copies of a case, and what it returns, checked against the contract.
 
 The contract: f(*arguments) -> (results, gradients), where the results are the loss (or a sequence, if there are
 several; or None) and the gradients one for each differentiated argument, in a sequence or by name, each in the shape
 and dtype of its argument.
 """
 
-import io
 import sys
 import timeit
-from collections.abc import Mapping
-from contextlib import redirect_stdout
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -18,14 +16,18 @@ import numpy as np
 
 from torch_ref.candidate.forms import called, demand_arguments, file_of, parameters_of
 from torch_ref.candidate.naming import named
+from torch_ref.candidate.printing import kept_out
 from torch_ref.cases.case import Array, Case, Numbers
-from torch_ref.errors import ContractError, summary
+from torch_ref.errors import ContractError, plain, summary
 from torch_ref.precision import Precision
+
+# As they are now: a candidate may put others in their place.
+_copy, _as_array, _errstate = np.array, np.asarray, np.errstate
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a candidate returned for a case, by name: arrays in whatever shape, or why there is none.
+    """What a candidate returned for a case, by name: arrays of any shape, or why there is none.
 
     A result that it leaves out is in neither. printed says whether it wrote to standard output.
     """
@@ -39,16 +41,16 @@ class Candidate(Protocol):
     """The code under test, wherever it runs."""
 
     def __call__(self, case: Case) -> Answer:
-        """Its answer for a case. Raises ContractError."""
+        """Its answer for a case. Raises ContractError, or EndedError where it can't be called again."""
 
     def time(self, case: Case, number: int) -> float:
-        """The seconds that so many calls take."""
+        """The seconds that so many calls take. Raises what a call raises."""
 
 
 class InProcess:
     """A function of the caller's own process, or another form of a candidate that `called` knows.
 
-    results are the names of what it returns besides the gradients. It is given those of the options that it has
+    results are the names of what it returns in addition to the gradients. It is given those of the options that it has
     parameters for.
     """
 
@@ -62,40 +64,54 @@ class InProcess:
         Raises ContractError when it raises, exits, writes to its arguments or returns anything but a pair of the
         results and one gradient per differentiated argument.
         """
-        copies, printed = case.copies(), io.StringIO()
+        copies = case.copies()
+        with kept_out() as printed:
+            returned = self._returned(case, partial(called, self.code, case, copies, self.results, self.options))
+        kept = [name for name in case.arguments if not (case.step and name in case.differentiated)]
+        for name, array in ((name, case.arguments[name]) for name in kept):
+            if copies[name].shape != array.shape or (copies[name] != array).any():  # NaN differs too; no case has one
+                raise ContractError(f"wrote to its argument {name}, expected its arguments unchanged")
+        return _answer(named(returned, self.results, case), case.precision, printed=printed.anything)
+
+    def time(self, case: Case, number: int) -> float:
+        """The seconds that so many calls take. Raises ContractError when one raises or exits."""
+        call = partial(called, self.code, case, case.arguments, self.results, self.options)
+        with kept_out():
+            seconds: float = self._returned(case, partial(timeit.timeit, call, number=number))
+        return seconds
+
+    def _returned(self, case: Case, call: Callable[[], Any]) -> Any:
         try:
-            # exp(-G1) may overflow; what follows from that is seen later
-            with redirect_stdout(printed), np.errstate(all="ignore"):
-                returned = called(self.code, case, copies, self.results, self.options)
+            with _errstate(all="ignore"):  # exp(-G1) may overflow; what follows from that is seen later
+                return call()
         except ContractError:
             raise
         except SystemExit as error:
-            raise ContractError(f"called sys.exit({error.code!r}), expected it to return") from None
+            code = error.code if isinstance(error.code, int | str | None) else "..."
+            raise ContractError(f"called sys.exit({code!r}), expected it to return") from None
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever they raise, it is theirs
             demand_arguments(self.code, case)
             raise ContractError(f"raised {summary(error, file_of(self.code))}") from error
-        for name, array in case.arguments.items():
-            if not np.array_equal(copies[name], array):  # all finite, so NaN has been written
-                raise ContractError(f"wrote to its argument {name}, expected its arguments unchanged")
-        return _answer(named(returned, self.results, case), case.precision, printed=bool(printed.getvalue()))
-
-    def time(self, case: Case, number: int) -> float:
-        """The seconds that so many calls take."""
-        with redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
-            call = partial(called, self.code, case, case.arguments, self.results, self.options)
-            return timeit.timeit(call, number=number)
 
 
 def _answer(values: dict[str, Any], precision: Precision, *, printed: bool) -> Answer:
-    """The values as arrays of their own: a buffer that the candidate writes to again is copied at once."""
+    """The values as arrays of their own: a buffer that the candidate writes to again is copied at once.
+
+    An array of anything but numbers, text or times has no bytes to send between processes: its dtype is the problem.
+    """
     answer = Answer(printed=printed)
     for name, value in values.items():
         try:
-            answer.arrays[name] = np.array(as_array(value, precision))
-        except (TypeError, ValueError, RuntimeError) as error:
-            answer.problems[name] = f"not an array: {error}"
+            array = _copy(as_array(value, precision))
+        except Exception as error:  # noqa: BLE001  # an object of theirs may raise anything
+            answer.problems[name] = plain(f"not an array: {error}")
+            continue
+        if array.dtype.kind in "OV":
+            answer.problems[name] = plain(f"dtype {array.dtype}, expected {precision}")
+        else:
+            answer.arrays[name] = array
     return answer
 
 
@@ -106,11 +122,12 @@ def as_array(value: Any, precision: Precision) -> Array:
     """
     if value is None:
         raise TypeError("None")
-    torch = sys.modules.get("torch")  # only who has imported it can return its tensors
-    if torch and isinstance(value, torch.Tensor):
+    # Only who has imported torch can return its tensors; a torch.py of their own has none.
+    tensors: Any = getattr(sys.modules.get("torch"), "Tensor", ())
+    if isinstance(value, tensors):
         tensor: Array = value.detach().cpu().numpy()
         return tensor
-    array = np.asarray(value)
+    array = _as_array(value)
     bare = isinstance(value, float | list | tuple) and array.dtype == np.float64
     return array.astype(precision.name) if bare else array
 

@@ -1,14 +1,16 @@
 """What a candidate may be: a function of our contract, a pair of forward and backward, or code in torch.
 
 Of an `Operator` alone: a pair (forward, backward), as courses and layer libraries write it; a torch.autograd.Function,
-an nn.Module or a function of tensors, whose own backward pass is what is judged.
+an nn.Module or a function of tensors, whose own backward pass is what is judged. Of two layers alone: a training step.
 """
 
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
+from torch_ref.candidate.stepping import stepped
 from torch_ref.cases.case import Array, Case
 from torch_ref.errors import ContractError
 
@@ -17,6 +19,8 @@ def called(
     code: Any, case: Case, arrays: Mapping[str, Array], results: tuple[str, ...], options: Mapping[str, str]
 ) -> Any:
     """What the candidate returns for these arrays, the case's arguments by name: results and gradients."""
+    if case.step:
+        return stepped(code, case, arrays, options)
     if isinstance(code, tuple):
         return _forward_and_backward(code, case, arrays, results)
     if is_torch(code, case):
@@ -45,10 +49,12 @@ def _forward_and_backward(
 
 def is_torch(code: Any, case: Case) -> bool:
     """Whether it is code in torch: a Function, a module, or a function that takes the arguments and no upstream."""
-    torch = sys.modules.get("torch")
-    if torch is None or not case.upstream:
+    if not case.upstream:
         return False
-    if isinstance(code, torch.nn.Module) or (isinstance(code, type) and issubclass(code, torch.autograd.Function)):
+    torch = sys.modules.get("torch")  # who has not imported it may have a function of tensors still
+    if torch is None:
+        pass
+    elif isinstance(code, torch.nn.Module) or (isinstance(code, type) and issubclass(code, torch.autograd.Function)):
         return True
     count = len(case.packed(case.arguments))
     return _takes(code, count - 1) and not _takes(code, count)
@@ -58,7 +64,7 @@ def _differentiated(
     code: Any, case: Case, arrays: Mapping[str, Array], results: tuple[str, ...]
 ) -> tuple[tuple[Any, ...] | Any, tuple[Any, ...]]:
     """Its outputs, and the gradients that its own backward pass gives for the upstream ones."""
-    torch = sys.modules["torch"]
+    torch = import_module("torch")
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     leaves = {name: tensors[name].requires_grad_() for name in case.differentiated}
     own = {name: tensor for name, tensor in tensors.items() if name not in case.upstream}
@@ -85,7 +91,7 @@ def parameters_of(code: Any) -> Mapping[str, inspect.Parameter]:
     """The parameters of a function by name; none of what has no signature."""
     try:
         return inspect.signature(code).parameters
-    except (TypeError, ValueError):  # a pair, a builtin
+    except Exception:  # noqa: BLE001  # a pair, a builtin; an object that is strange about its own
         return {}
 
 
@@ -93,7 +99,7 @@ def demand_arguments(code: Any, case: Case) -> None:
     """Raise ContractError if a function can't take the arguments of a case."""
     if isinstance(code, tuple) or is_torch(code, case) or not parameters_of(code):
         return
-    names = list(case.packed(case.arguments))
+    names = [*case.packed(case.arguments), *(["learning_rate"] if case.step else [])]
     if not _takes(code, len(names)):
         raise ContractError(f"takes {inspect.signature(code)}, expected ({', '.join(names)})") from None
 
@@ -104,7 +110,7 @@ def _takes(function: Any, count: int) -> bool:
         inspect.signature(function).bind(*range(count))
     except TypeError:
         return False
-    except ValueError:  # a builtin without a signature
+    except Exception:  # noqa: BLE001  # a builtin without a signature; an object that is strange about its own
         return True
     return True
 

@@ -3,62 +3,131 @@
 import importlib
 import importlib.util
 import inspect
-import io
 import sys
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from torch_ref.errors import UnusableError, summary
+from torch_ref.candidate.printing import kept_out
+from torch_ref.errors import UnusableError, plain, summary
 
 
-def load(name: str) -> Callable[..., Any]:
-    """The function that `package.module:function` or `path/to/file.py:function` names.
+@dataclass(frozen=True)
+class Name:
+    """What a name on the command line says: the module or file, and the function in it.
 
-    Files beside the file, or modules in the working directory, can be imported by it. Raises UnusableError.
+    file is None for a module. folder is where what it imports is looked for first.
+    """
+
+    source: str
+    function: str
+    file: Path | None
+    folder: str
+
+
+def parsed(name: str) -> Name:
+    """The parts of `package.module:function` or `path/to/file.py:function`. Imports nothing. Raises UnusableError.
+
+    `path/to/file.py` alone stands for its only function; then that is "".
     """
     source, colon, function = name.rpartition(":")
-    if not (source and colon and function):
-        raise UnusableError(f"{name}: expected package.module:function or path/to/file.py:function")
+    if name.endswith(".py") and not Path(source).is_file():
+        source, colon, function = name, ":", ""
+    elif not (source and colon and function):
+        raise UnusableError(f"{plain(name)}: expected package.module:function or path/to/file.py:function")
     path = Path(source)
     is_file = path.suffix == ".py" or path.is_file()
     if is_file and not path.is_file():
-        raise UnusableError(f"{source}: no such file")
-    folder = str(path.resolve().parent) if is_file else str(Path.cwd())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+        raise UnusableError(f"{plain(source)}: no such file")
+    folder = path.resolve().parent if is_file else Path.cwd()
+    return Name(source, function, path if is_file else None, str(folder))
+
+
+def load(name: str) -> Any:
+    """The function that `package.module:function` or `path/to/file.py:function` names.
+
+    Two functions, forward,backward, are a pair of them. Files beside the file, or modules in the working directory, can
+    be imported by it, and come before any others of their names that are not imported yet. Raises UnusableError.
+    """
+    of = parsed(name)
+    source = plain(of.source)
+    if sys.path[:1] != [of.folder]:
+        sys.path.insert(0, of.folder)
     try:
-        with redirect_stdout(io.StringIO()):
-            found: Any = _import_file(path) if is_file else importlib.import_module(source)
+        with kept_out():
+            found: Any = _import_file(of.file) if of.file else importlib.import_module(of.source)
     except ModuleNotFoundError as error:
-        if error.name and (source == error.name or source.startswith(f"{error.name}.")):
+        if error.name and (of.source == error.name or of.source.startswith(f"{error.name}.")):
             raise UnusableError(f"{source}: no such module") from None
-        raise UnusableError(f"{source}: fails on import: {summary(error, source)}") from None
+        raise UnusableError(f"{source}: fails on import: {summary(error, of.source)}") from None
     except UnusableError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever their file does on import
-        raise UnusableError(f"{source}: fails on import: {summary(error, source)}") from None
-    return _function(found, function, name, source)
+        raise UnusableError(f"{source}: fails on import: {summary(error, of.source)}") from None
+    if not of.function:
+        return _only_function(found, of)
+    first, *rest = (_function(found, replace(of, function=function)) for function in of.function.split(","))
+    return (first, *rest) if rest else first
 
 
-def _function(found: Any, function: str, name: str, source: str) -> Callable[..., Any]:
-    for attribute in function.split("."):
+def _only_function(found: ModuleType, of: Name) -> Callable[..., Any]:
+    """The one function that a file defines and that does not start with an underscore."""
+    own = {n: value for n, value in vars(found).items() if inspect.isfunction(value) and n[0] != "_"}
+    own = {name: function for name, function in own.items() if function.__module__ == found.__name__}
+    if len(own) != 1:
+        which = f"which of {', '.join(sorted(own))}" if own else "it has no function"
+        hint = f"{of.source}:{min(own)}" if own else "one with a function"
+        raise UnusableError(f"{plain(of.source)}: {plain(which)}; expected {plain(hint)}")
+    (function,) = own.values()
+    return function
+
+
+def _function(found: Any, of: Name) -> Callable[..., Any]:
+    name = plain(f"{of.source}:{of.function}")
+    for attribute in of.function.split("."):
         if not hasattr(found, attribute):
-            names = sorted(n for n, value in vars(found).items() if inspect.isfunction(value) and n[0] != "_")
-            raise UnusableError(f"{name}: no such function; {source} has {', '.join(names) or 'none'}")
+            own = getattr(found, "__dict__", {})
+            names = sorted(n for n, value in own.items() if inspect.isfunction(value) and n[0] != "_")
+            has = plain(", ".join(names)) or "none"
+            raise UnusableError(f"{name}: no such function; {plain(of.source)} has {has}")
         found = getattr(found, attribute)
     if not callable(found):
-        raise UnusableError(f"{name}: a {type(found).__name__}, expected a function")
+        raise UnusableError(f"{name}: a {plain(type(found).__name__)}, expected a function")
     return found  # type: ignore[no-any-return]  # callable, as just seen
 
 
 def _import_file(path: Path) -> ModuleType:
-    name = path.stem if path.stem not in sys.modules else f"{path.stem} ({path.resolve()})"
+    taken = path.stem in sys.modules or path.stem in sys.builtin_module_names
+    name = f"{path.stem} ({path.resolve()})" if taken else path.stem
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UnusableError(f"{path}: not a Python file, expected one that ends in .py")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def import_own_network() -> None:
+    """Import the numpy_impl that lies beside torch_ref, whatever else of that name the path would find."""
+    home = Path(__file__).parents[2] / "numpy_impl"
+    spec = importlib.util.spec_from_file_location(
+        "numpy_impl", home / "__init__.py", submodule_search_locations=[str(home)]
+    )
+    if "numpy_impl" not in sys.modules and spec and spec.loader:
+        sys.modules["numpy_impl"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules["numpy_impl"])
+
+
+@contextmanager
+def room_for_another_network() -> Iterator[None]:
+    """While entered, `import numpy_impl` looks for one, and takes ours last; where we need it, it must be by then."""
+    ours = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "numpy_impl"}
+    for name in ours:
+        del sys.modules[name]
+    try:
+        yield
+    finally:
+        sys.modules.update(ours)

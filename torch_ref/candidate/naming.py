@@ -27,11 +27,13 @@ def named(returned: Any, results: tuple[str, ...], case: Case) -> dict[str, Any]
     elif not _is_sequence(values) or len(values) != len(results):
         raise ContractError(f"returned {_described(values)} as the results, {_expected(results, case)}")
     if isinstance(grads, Mapping):
-        grads = [grads[_key(grads, name, case)] for name in case.differentiated]
+        keys = {name: _key(grads, name, case) for name in case.differentiated if case.asks(name)}
+        grads = [grads[keys[name]] if name in keys else None for name in case.differentiated]
     if not _is_sequence(grads) or len(grads) != len(case.differentiated):
         raise ContractError(f"returned {_described(grads)} as the gradients, {_expected(results, case)}")
     found = {name: value for name, value in zip(results, values, strict=True) if value is not None}
-    return found | dict(zip(case.differentiated, grads, strict=True))
+    gradients = dict(zip(case.differentiated, grads, strict=True))
+    return found | {name: value for name, value in gradients.items() if case.asks(name) or value is not None}
 
 
 def _key(gradients: Mapping[Any, Any], name: str, case: Case) -> Any:

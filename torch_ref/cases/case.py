@@ -26,7 +26,8 @@ class Case:
     dtype of `precision`. kind is what the data is like, one of `Cases.kinds`. A candidate gets copies in this memory
     order: C, Fortran, or strided (views with gaps). packs says which of them it gets as one, by the name of the whole:
     their names, or their names by key, for a tuple or a dict of arrays. A gradient is called `gradient` and the name of
-    its argument, as in dL/dW1.
+    its argument, as in dL/dW1. asked are the names of the results and gradients that are judged; none means all.
+    With step, a candidate is a training step, and what is differentiated are the parameters that it changes.
     """
 
     seed: int
@@ -39,6 +40,8 @@ class Case:
     order: str = "C"
     gradient: str = "dL/d"
     packs: Mapping[str, Pack] = field(default_factory=dict)
+    asked: tuple[str, ...] = ()
+    step: bool = False
 
     @property
     def size(self) -> int:
@@ -54,6 +57,10 @@ class Case:
     def given(self) -> tuple[str, ...]:
         """The names of the arguments that are not differentiated."""
         return tuple(name for name in self.arguments if name not in self.differentiated)
+
+    def asks(self, name: str) -> bool:
+        """Whether this result or gradient is judged."""
+        return not self.asked or name in self.asked
 
     def copies(self) -> Numbers:
         """Copies of the arguments, in the memory order of the case."""

@@ -37,16 +37,20 @@ class Aside(NamedTuple):
 class Cases(ABC):
     """Draws cases of sizes within ranges: the batch, and whatever else may vary.
 
-    saturates: whether there are saturated cases as well as ordinary ones. kinds: what the data of a case may be like.
+    kinds: what the data of a case may be like.
     """
 
-    saturates: ClassVar[bool] = False
     kinds: ClassVar[tuple[str, ...]] = (NORMAL,)
 
     @property
     @abstractmethod
     def ranges(self) -> Mapping[str, Range]:
         """Of each size the smallest and the largest, both included."""
+
+    @property
+    def saturates(self) -> bool:
+        """Whether there are saturated cases as well as ordinary ones."""
+        return False
 
     @property
     def settings(self) -> Mapping[str, Range]:

@@ -1,30 +1,51 @@
 """From a command line to an exit status. What can be refused without torch is refused before it is imported."""
 
-import sys
+import argparse
+import os
+from contextlib import ExitStack
 
-from torch_ref.candidate.loading import load
-from torch_ref.command.options import BUILT_IN, demand_sense, parser
+from torch_ref.candidate.child import Child
+from torch_ref.candidate.loading import import_own_network, parsed
+from torch_ref.command.options import demand_sense, parser
+from torch_ref.command.streams import flush, ready_streams, say
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Check the candidates. Returns the exit status: 0 all agree, 1 one does not, 2 the command line is no use."""
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a TextIOWrapper; ∂ on a console without it
-    options = parser().parse_args(arguments)
+    """Check the candidates. Returns the exit status: 0 all agree, 1 one does not, 2 the command line can't be used."""
+    ready_streams()
+    try:
+        options = parser().parse_args(arguments)
+    finally:
+        flush()  # of --help
     try:
         demand_sense(options)
-        functions = {name: load(name) for name in options.candidates or [BUILT_IN]}
-        make_reference = load(options.reference) if options.reference is not None else None
-        from torch_ref.command.run import run  # noqa: PLC0415  # imports torch, which takes seconds
-
-        return run(options, functions, make_reference)
+        if options.reference is not None:
+            parsed(options.reference)
+        return _run(options)
     except ValueError as error:
         return _unusable(str(error))
-    except KeyboardInterrupt:  # before the first case
-        return _unusable("interrupted")
+    except KeyboardInterrupt:
+        return _unusable(f"interrupted before the first case of {', '.join(options.candidates) or 'numpy_impl'}")
     except MemoryError:
         return _unusable("not enough memory for batches and widths this large")
 
 
+def _run(options: argparse.Namespace) -> int:
+    """Run the check, with a child for each candidate that has been loading its own imports while torch was imported.
+
+    Where there are no such children, as on Windows, candidates run in this process.
+    """
+    with ExitStack() as stack:
+        children = {}
+        if os.name == "posix":
+            for name in dict.fromkeys(options.candidates):
+                children[name] = stack.enter_context(Child(name, options.timeout))
+        import_own_network()
+        from torch_ref.command.run import run  # noqa: PLC0415  # imports torch, which takes seconds
+
+        return run(options, children)
+
+
 def _unusable(why: str) -> int:
-    print(f"gradgate: {why}", file=sys.stderr)
+    say(why)
     return 2

@@ -1,22 +1,28 @@
 """The candidates of a command line checked one after another, and what was found shown and saved."""
 
 import argparse
-import sys
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from hypothesis.configuration import set_hypothesis_home_dir
 
+import numpy_impl
 from numpy_impl import Parameters, xor
-from torch_ref.candidate.calling import InProcess
-from torch_ref.command.options import shapes_of
+from torch_ref.candidate.calling import Candidate, InProcess
+from torch_ref.candidate.child import Child
+from torch_ref.candidate.loading import load, room_for_another_network
+from torch_ref.candidate.printing import kept_out
+from torch_ref.candidate.process import Process
+from torch_ref.command.interrupts import remembered
+from torch_ref.command.options import AT_ONCE, BUILT_IN, demand_bytes, shapes_of
 from torch_ref.command.progress import Progress
-from torch_ref.errors import UnusableError, summary
+from torch_ref.command.saved import load_case, save_case
+from torch_ref.command.streams import say, show
+from torch_ref.errors import UnusableError, plain, summary
 from torch_ref.judging import judge
 from torch_ref.outcome import Outcome
 from torch_ref.precision import PRECISIONS
@@ -26,40 +32,38 @@ from torch_ref.report.json_document import as_json
 from torch_ref.report.markdown import markdown
 from torch_ref.report.text import text
 from torch_ref.results import Lockstep
-from torch_ref.trials import Settings
+from torch_ref.settings import Settings
+from torch_ref.two_layers.layouts import fitted
 from torch_ref.two_layers.lockstep import lockstep
+from torch_ref.two_layers.options import OURS
 from torch_ref.two_layers.reference import TwoLayers
 
 RENDERERS = {"text": text, "markdown": markdown, "json": as_json}
 
 
-def run(
-    options: argparse.Namespace,
-    functions: Mapping[str, Callable[..., Any]],
-    make_reference: Callable[[], Any] | None,
-) -> int:
-    """Check these functions by their names. Returns the exit status. Raises ValueError for what can't be used."""
+def run(options: argparse.Namespace, children: Mapping[str, Child]) -> int:
+    """Check the candidates, each in its child. Returns the exit status. Raises ValueError for what can't be used."""
     torch.set_num_threads(1)
-    reference = _reference(options, make_reference)
-    with tempfile.TemporaryDirectory() as folder:
-        set_hypothesis_home_dir(folder)  # it would leave a .hypothesis in the user's
-        try:
-            outcomes = _check(options, functions, reference)
-        finally:
-            set_hypothesis_home_dir(None)
+    room = room_for_another_network() if options.reference is not None else nullcontext()
+    with room, kept_out():  # a reference may print, too
+        reference = _reference(options)
+        outcomes = _check(options, _candidates(options, children, reference), reference)
     complete = not options.candidates and not any(outcome.interrupted for outcome in outcomes)
     document = Document(outcomes, _xor() if complete else None, f"XOR from the article's seed {xor.PRINTED[0].seed}")
-    print(RENDERERS[options.format](document))
+    show(RENDERERS[options.format](document))
     if options.save:
         _save(options.save, outcomes)
     return 0 if document.passed else 1
 
 
-def _reference(options: argparse.Namespace, make: Callable[[], Any] | None) -> BaseReference:
+def _reference(options: argparse.Namespace) -> BaseReference:
     """What the options ask for. Raises ValueError, UnusableError among them."""
-    if make is None:
+    if options.reference is None:
         network = {name: getattr(options, name) for name in ("activation", "loss", "reduction")}
-        return TwoLayers(**{name: value for name, value in network.items() if value}, shapes=shapes_of(options))
+        words = {name: value for name, value in network.items() if value}
+        layout = options.layout if options.candidates else str(OURS)
+        return TwoLayers(**words, shapes=shapes_of(options), layout=layout, step=options.step)
+    make = load(options.reference)
     try:
         reference = make()
     except (Exception, SystemExit) as error:
@@ -67,28 +71,64 @@ def _reference(options: argparse.Namespace, make: Callable[[], Any] | None) -> B
         raise UnusableError(f"{options.reference}: raised {summary(error, file)}") from error
     if not isinstance(reference, BaseReference):
         raise UnusableError(f"{options.reference}: returned a {type(reference).__name__}, expected a Reference")
-    reference = reference.named(options.reference)
-    return reference.with_largest_batch(options.max_batch) if options.max_batch else reference
+    reference = reference.named(plain(options.reference))
+    if options.max_batch:
+        reference = reference.with_largest_batch(options.max_batch)
+        _demand_memory(reference)
+    return reference
 
 
-def _check(
-    options: argparse.Namespace, functions: Mapping[str, Callable[..., Any]], reference: BaseReference
-) -> list[Outcome]:
+def _demand_memory(reference: BaseReference) -> None:
+    """Raise UnusableError where the largest batch would not fit, by what the smallest one takes."""
+    ranges = reference.cases.ranges
+    smallest, largest = ranges["batch"]
+    sizes = [smallest if name == "batch" else bounds[1] for name, bounds in ranges.items()]
+    try:
+        case = reference.cases.draw(*sizes, seed=0)
+    except Exception:  # noqa: BLE001  # one that can't serve is told so later
+        return
+    data = sum(case.arguments[name].nbytes for name in case.given)
+    demand_bytes(f"a batch of {largest}", AT_ONCE * data * largest // smallest)
+
+
+def _candidates(
+    options: argparse.Namespace, children: Mapping[str, Child], reference: BaseReference
+) -> dict[str, Candidate]:
+    """By name: those of the command line in their children, the built-in one in this process, as it is ours."""
+    given = reference.results, reference.options
+    if not options.candidates:
+        return {BUILT_IN: InProcess(numpy_impl.loss_and_grads, *given)}
+    return {
+        name: Process(children[name], *given) if name in children else InProcess(load(name), *given)
+        for name in dict.fromkeys(options.candidates)
+    }
+
+
+def _check(options: argparse.Namespace, candidates: Mapping[str, Candidate], reference: BaseReference) -> list[Outcome]:
     dtypes = [options.dtype] if options.dtype else ["float64"] if options.candidates else ["float64", "float32"]
     outcomes: list[Outcome] = []
-    for (name, function), dtype in product(functions.items(), dtypes):
-        settings = Settings(options.cases, options.seed, PRECISIONS[dtype], options.strict, options.time)
-        outcome = Outcome(name, reference.description, settings.shown(reference))
-        outcomes.append(outcome)
-        candidate = InProcess(function, reference.results, reference.options)
-        progress = Progress(name, settings.total(reference))
-        try:
-            judge(candidate, reference, settings, outcome, progress)
-        finally:
-            progress.erase()
-        if outcome.interrupted:
-            break
+    with remembered() as raise_again:
+        for (name, candidate), dtype in product(candidates.items(), dtypes):
+            against = fitted(candidate, reference, options.only) if isinstance(reference, TwoLayers) else reference
+            settings = _settings(options, against, dtype)
+            outcome = Outcome(plain(name), against.description, settings.shown(against))
+            outcomes.append(outcome)
+            progress = Progress(plain(name), settings.total(against), raise_again)
+            try:
+                judge(candidate, against, settings, outcome, progress)
+            finally:
+                progress.erase()
+            if outcome.interrupted:
+                break
     return outcomes
+
+
+def _settings(options: argparse.Namespace, reference: BaseReference, dtype: str) -> Settings:
+    settings = Settings(options.cases, options.seed, PRECISIONS[dtype], options.strict, options.time, options.only)
+    if not options.case:
+        return settings
+    case = load_case(options.case, reference)
+    return replace(settings, saved=case, precision=case.precision, seed=case.seed)
 
 
 def _xor() -> Lockstep:
@@ -99,12 +139,12 @@ def _xor() -> Lockstep:
 
 
 def _save(path: Path, outcomes: list[Outcome]) -> None:
-    """The first failure's smallest case: arrays by their names, autograd_ and candidate_ before the answers."""
+    """The first failure's smallest case, and both answers."""
     failure = next((outcome.failure for outcome in outcomes if outcome.failure), None)
     if failure is None:
-        print(f"gradgate: nothing failed, {path} is not written", file=sys.stderr)
+        say(f"nothing failed, {path} is not written")
         return
-    arrays = dict(failure.case.arguments)
-    for source, answers in ("autograd", failure.autograd), ("candidate", failure.yours):
-        arrays |= {f"{source}_{failure.case.label(n).replace('/', '_')}": array for n, array in answers.items()}
-    np.savez(path, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its own option
+    try:
+        save_case(path, failure)
+    except OSError as error:
+        say(f"--save {path}: {error.strerror or error}")

@@ -48,9 +48,10 @@ KINDS = (
 
 def clipped(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
     """Gradients that are autograd's, clipped at one limit in every case."""
+    judged = _judged(evidence.first)
     for kind in KINDS:
-        names = [name for name in wrong if name in evidence.first.case.differentiated and _comparable(evidence, name)]
-        if not names or not all(_comparable(evidence, name) for name in evidence.first.case.differentiated):
+        names = [name for name in wrong if name in judged]
+        if not names or not all(_comparable(evidence, name) for name in judged):
             return
         limits = {name: limit for name in names if (limit := _limit(evidence, kind, name))}
         for digits in dict.fromkeys(f"{limit:.9g}" for limit in limits.values()):
@@ -75,7 +76,12 @@ def _limit(evidence: Evidence, kind: Clipping, name: str) -> float | None:
 
 
 def _gradients(comparison: Comparison, numbers: Numbers) -> Numbers:
-    return {name: numbers[name].astype(float) for name in comparison.case.differentiated}
+    return {name: numbers[name].astype(float) for name in _judged(comparison)}
+
+
+def _judged(comparison: Comparison) -> list[str]:
+    """The names of the gradients; of less than all, if no more was asked for."""
+    return [name for name in comparison.case.differentiated if name in comparison.lines]
 
 
 def _reproduces(comparison: Comparison, made: Numbers, name: str) -> bool:

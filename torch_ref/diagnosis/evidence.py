@@ -1,9 +1,7 @@
 """What a diagnosis is made from: the candidate's numbers on cases that tell mistakes apart."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-
-import numpy as np
 
 from torch_ref.candidate.calling import Candidate
 from torch_ref.cases.case import NORMAL, Case
@@ -12,7 +10,6 @@ from torch_ref.diagnosis.explaining import distance, largest
 from torch_ref.errors import ContractError
 from torch_ref.reference.base import BaseReference, Evaluate
 from torch_ref.results import Comparison
-from torch_ref.rounding import noise
 
 TRIES = 12
 ROUGHLY = 1e-6  # relative: further off is wrong, whatever the noise
@@ -63,13 +60,16 @@ def gather(candidate: Candidate, reference: BaseReference, failed: Case) -> Evid
             for (name, (_, high)), size in zip(ranges, telling, strict=True)
         ]
         # Of other seeds each: a factor that comes from a parameter's value is no constant.
-        cases = [draw(*sizes, seed=seed) for seed in range(TRIES * i, TRIES * (i + 1))]
+        cases = [replace(draw(*sizes, seed=seed), asked=failed.asked) for seed in range(TRIES * i, TRIES * (i + 1))]
         if failed.saturated or failed.kind != NORMAL:
-            case = _first_wrong(candidate, reference, cases)
+            cases = [_first_wrong(candidate, reference, cases)]
         else:
             cases = most_wrong_first(candidate, reference, cases)
-            case = next((case for case in cases if _is_well_conditioned(reference, case)), cases[-1])
-        comparisons.append(compare(candidate, case, reference.evaluate, lazy=False))
+        comparisons.append(_well_conditioned(candidate, reference, cases))
+    # A loss that comes for some sizes only is no evidence.
+    always = set(comparisons[0].lines).intersection(*(of.lines for of in comparisons))
+    lines = [{name: line for name, line in of.lines.items() if name in always} for of in comparisons]
+    comparisons = [replace(of, lines=some) for of, some in zip(comparisons, lines, strict=True)]
     return Evidence(candidate, reference, comparisons)
 
 
@@ -90,12 +90,14 @@ def _count_wrong(candidate: Candidate, case: Case, evaluate: Evaluate) -> int:
     return sum(off.values())
 
 
-def _is_well_conditioned(reference: BaseReference, case: Case) -> bool:
-    """Whether rounding is small beside every result and gradient: numbers can be recognized."""
-    plain = reference.evaluate(case)
-    measured = noise(partial(reference.evaluate, case), plain)
-    unit = 1e3 * case.precision.unit_roundoff
-    return all(measured[name] < unit * np.abs(plain[name]).max() for name in plain)
+def _well_conditioned(candidate: Candidate, reference: BaseReference, cases: list[Case]) -> Comparison:
+    """The first in which rounding is small beside every result and gradient: numbers can be recognized. Or the last."""
+    for case in cases:
+        comparison = compare(candidate, case, reference.evaluate, lazy=False)
+        small = 1e3 * case.precision.unit_roundoff
+        if comparison.breach is not None or all(of.noise < small * of.largest for of in comparison.lines.values()):
+            break
+    return comparison
 
 
 def _first_wrong(candidate: Candidate, reference: BaseReference, cases: list[Case]) -> Case:

@@ -8,7 +8,7 @@ import numpy as np
 
 from torch_ref.cases.case import Array, Case, Numbers
 from torch_ref.results import Comparison
-from torch_ref.rounding import allowed, noise
+from torch_ref.rounding import allowed, replay
 
 Make: TypeAlias = Callable[[Case], Numbers]  # what an explanation would give on a case
 
@@ -16,18 +16,31 @@ NEAR = 1e-3  # relative: what is further off is not worth measuring the noise of
 
 
 def matched(comparisons: list[Comparison], make: Make, names: set[str], *, measure: bool = True) -> set[str]:
-    """Those of the names that come out as the candidate's in every case; or, unless measured, roughly so."""
+    """The names for which `make` gives the candidate's numbers in every case; unless measured, roughly those."""
     with np.errstate(all="ignore"):  # an explanation fitted to absurd numbers is absurd too, and matches nothing
         for comparison in comparisons:
             made = make(comparison.case)
             distances = {name: distance(comparison.yours.get(name), made[name]) for name in names}
-            names = {name for name in names if distances[name] <= NEAR * largest(made[name])}
+            # Of an infinite result everything is near, and it explains nothing.
+            names = {name for name in names if distances[name] <= NEAR * largest(made[name]) < np.inf}
             if not names or not measure:
                 break
-            measured = noise(partial(make, comparison.case), made)
-            bounds = {name: allowed(comparison.case.precision, largest(made[name]), measured[name]) for name in names}
-            names = {name for name in names if distances[name] <= bounds[name]}
+            names -= _beyond_rounding(comparison.case, make, made, {name: distances[name] for name in names})
     return names
+
+
+def _beyond_rounding(case: Case, make: Make, made: Numbers, distances: dict[str, float]) -> set[str]:
+    """The names whose distance is more than rounding explains. As in a comparison, it is replayed only while needed."""
+
+    def beyond(noise: dict[str, float]) -> set[str]:
+        bounds = {name: allowed(case.precision, largest(made[name]), noise[name]) for name in distances}
+        return {name for name in distances if not distances[name] <= bounds[name]}
+
+    doubtful = beyond(dict.fromkeys(made, 0.0))
+    for noise in replay(partial(make, case), made) if doubtful else ():
+        if not (doubtful := beyond(noise)):
+            break
+    return doubtful
 
 
 def distance(yours: Array | None, made: Array) -> float:

@@ -151,6 +151,8 @@ def general_why(factor: Factor, names: tuple[str, ...], evidence: Evidence) -> s
     elif batches < 0:
         twice = is_every_gradient(names, evidence)
         why = f"averaged over the batch {'twice' if twice else 'though the loss is a mean already; sum it'}"
+        if evidence.first.case.upstream:  # there is no loss
+            why = "divided by the batch; what a mean divides by is in upstream already"
     else:
         why = f"the size of {' and '.join(size for size, _ in factor.powers)} should not come into it"
     return f"{why}; and the sign is the wrong way round" if factor.constant < 0 else why

@@ -57,6 +57,11 @@ class BaseReference(ABC):
         """What a check runs with: its options, and the ranges of what is drawn."""
         return {**self.options, **self.cases.settings}
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a report says besides, of each candidate."""
+        return ()
+
     @abstractmethod
     def with_largest_batch(self, largest: int) -> Self:
         """The same reference with batches up to this."""

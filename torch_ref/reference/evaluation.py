@@ -50,9 +50,17 @@ class ModuleReference(BaseReference):
         """The names of the parameters among the arguments of a case, in the module's order."""
         return tuple(name for name, _ in self.network.named_parameters())
 
-    def as_parameter(self, tensor: Tensor, parameter: nn.Parameter) -> Tensor:  # noqa: ARG002  # two layers need it
-        """An argument in the shape of the parameter, on the same memory."""
+    def as_data(self, name: str, tensor: Tensor) -> Tensor:  # noqa: ARG002  # two layers have other shapes
+        """Inputs or targets as the module and the loss take them."""
         return tensor
+
+    def as_parameter(self, name: str, tensor: Tensor) -> Tensor:  # noqa: ARG002  # likewise
+        """An argument in the shape of the parameter of that name, on the same memory."""
+        return tensor
+
+    def as_gradient(self, name: str, gradient: Tensor) -> Tensor:  # noqa: ARG002  # likewise
+        """The gradient of a parameter in the shape of the argument of that name."""
+        return gradient
 
     @contextmanager
     def lent(self) -> Iterator[Evaluate]:
@@ -64,10 +72,10 @@ class ModuleReference(BaseReference):
             def evaluate(case: Case) -> Numbers:
                 renew(getattr(torch, case.precision.name))
                 for name, parameter in parameters.items():
-                    parameter.data = self.as_parameter(torch.from_numpy(case.arguments[name]), parameter)
+                    parameter.data = self.as_parameter(name, torch.from_numpy(case.arguments[name]))
                 # Copies, since a model may write to what it is given; NumPy's, since torch's would be perturbed.
-                data = {name: torch.from_numpy(array.copy()) for name, array in case.arguments.items()}
-                data = {name: tensor for name, tensor in data.items() if name not in parameters}
+                given = {name: array for name, array in case.arguments.items() if name not in parameters}
+                data = {name: torch.from_numpy(array.copy()) for name, array in given.items()}
                 leaves = [
                     parameters[name] if name in parameters else data[name].requires_grad_()
                     for name in case.differentiated
@@ -80,8 +88,8 @@ class ModuleReference(BaseReference):
 
     def results_of(self, case: Case, tensors: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """See BaseReference."""
-        names = dict(zip(self.parameter_names, self.network.named_parameters(), strict=True))
-        state = {own: self.as_parameter(tensors[name], parameter) for name, (own, parameter) in names.items()}
+        names = dict(zip(self.parameter_names, (own for own, _ in self.network.named_parameters()), strict=True))
+        state = {own: self.as_parameter(name, tensors[name]) for name, own in names.items()}
         network = partial(functional_call, self.network, state)
         return (self._loss(case, {name: t for name, t in tensors.items() if name not in names}, network),)
 
@@ -91,11 +99,11 @@ class ModuleReference(BaseReference):
         for name, grad in zip(case.differentiated, grads, strict=True):
             if grad is None:
                 raise UnusableError(f"reference: the loss does not depend on {name}; leave it out of the model")
-            numbers[name] = dense(name, grad).reshape(case.arguments[name].shape)
+            numbers[name] = dense(name, self.as_gradient(name, grad))
         return numbers
 
     def _loss(self, case: Case, data: Mapping[str, Tensor], network: Callable[..., Any]) -> Tensor:
-        inputs, targets, *_ = case.packed(data).values()
+        inputs, targets, *_ = case.packed({name: self.as_data(name, tensor) for name, tensor in data.items()}).values()
         try:
             if isinstance(inputs, dict):
                 outputs = network((), inputs)

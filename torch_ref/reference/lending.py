@@ -1,4 +1,4 @@
-"""Torch modules lent for a while: other values, another dtype, and afterwards everything as it was."""
+"""Torch modules borrowed for a while: other values, another dtype, and afterwards everything as it was."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

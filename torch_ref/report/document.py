@@ -66,4 +66,6 @@ def command_of(outcome: Outcome) -> str:
     for option, default in DEFAULTS.items():
         if (value := outcome.settings[option]) != default:
             words += [f"--{option}", str(value)]
+    if only := outcome.settings.get("only"):
+        words += ["--only", ",".join(only)]
     return shlex.join(words + ["--strict"] * outcome.settings["strict"])

@@ -25,7 +25,8 @@ def _rows(outcome: Outcome) -> list[list[str]]:
         first = [outcome.settings["dtype"], f"{summary.cases} {kind}"]
         uncounted = "" if kind == "ordinary" or outcome.settings["strict"] else " (does not count)"
         if summary.breaches:
-            broken = f"{summary.breaches} of {summary.cases} break the contract{uncounted}"
+            decides = outcome.ended is not None and outcome.ended.case.saturated == (kind == "saturated")
+            broken = f"{summary.breaches} of {summary.cases} break the contract{'' if decides else uncounted}"
             found.append([*first, "(all)", "", "", "", "", broken])
         for name, tally in summary.tallies.items():
             found.append([*first, *_line(tally, f"{_verdict(summary, name)}{uncounted if tally.failed else ''}")])

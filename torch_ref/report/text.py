@@ -18,7 +18,9 @@ def text(document: Document) -> str:
         if outcome.failure is not None:
             parts += ["", f"To see it again: {command_of(outcome)}"]
         if outcome.interrupted:
-            parts += ["", f"{outcome.name}: interrupted after {outcome.ordinary.cases + outcome.saturated.cases} cases"]
+            count = outcome.ordinary.cases + outcome.saturated.cases
+            where = f", in {outcome.last}" if outcome.last else ""
+            parts += ["", f"{outcome.name}: interrupted after {count} cases{where}"]
     if document.lockstep:
         parts += ["", *lockstep_lines(document.lockstep_title, document.lockstep)]
     verdict = "PASS" if document.passed else "INTERRUPTED" if document.interrupted else "FAIL"
@@ -39,7 +41,8 @@ def explanation(outcome: Outcome) -> list[str]:
     if outcome.findings:
         findings = (f"- {finding.text}" for finding in outcome.findings)
         lines += ["", f"What is wrong with {outcome.name}", *_indented(*findings)]
-    lines += ["", "The smallest case that fails", *_indented(str(outcome.failure), *outcome.nearer)]
+    heading = "The case it does not come back from" if outcome.ended else "The smallest case that fails"
+    lines += ["", heading, *_indented(str(outcome.failure), *outcome.nearer)]
     if (breach := outcome.ordinary.breach) and outcome.failure.breach is None:
         lines += ["", "It breaks the contract too, for example", *_indented(str(breach))]
     wrong = next((comparison for comparison in outcome.evidence if not comparison.passed), None)

@@ -12,7 +12,8 @@ from torch_ref.cases.case import NORMAL, Array, Case, log_uniform
 from torch_ref.cases.drawing import WIDE, Aside, Cases, Explicit, Sizes
 from torch_ref.cases.ranges import Range
 from torch_ref.precision import FLOAT64, Precision
-from torch_ref.two_layers.options import Activation, Shapes
+from torch_ref.two_layers.layouts import laid_out
+from torch_ref.two_layers.options import OURS, Activation, Layout, Shapes
 from torch_ref.two_layers.stages import ACTIVATIONS
 
 # Of |G1|, in ordinary cases: σ′(G1) as exp(-G1) / (1 + exp(-G1))² is still finite in float32.
@@ -26,6 +27,7 @@ LARGEST = 30.0  # the largest |G2| of a saturated case, in units of SATURATED
 BINARY, LARGE_INPUTS, LARGE_WEIGHTS = "binary", "large inputs", "large weights"
 INPUTS = 1e2, 1e4  # the size of large inputs: ∂L/∂W1 then exceeds what gradients are clipped at
 WEIGHTS = 1e3  # the largest of large weights: likewise for ∂L/∂B1
+ARGUMENTS = "inputs", "targets", *Parameters._fields
 BEYOND = 257, 17, 33  # batch, in, hidden: past the edge of any block of 32, 64 or 128
 
 
@@ -41,14 +43,20 @@ class TwoLayerCases(Cases):
 
     shapes: Shapes = Shapes()  # noqa: RUF009  # immutable
     activation: Activation = "sigmoid"
+    layout: Layout = OURS
+    step: bool = False
 
-    saturates: ClassVar[bool] = True
     kinds: ClassVar[tuple[str, ...]] = (NORMAL, BINARY, LARGE_INPUTS, LARGE_WEIGHTS)
 
     @property
     def ranges(self) -> Mapping[str, Range]:
         """Of each size the smallest and the largest, both included."""
         return dict(zip(("batch", "in", "hidden", "out"), vars(self.shapes).values(), strict=True))
+
+    @property
+    def saturates(self) -> bool:
+        """All but those for a training step: saturated gradients are too small for one to show."""
+        return not self.step
 
     @property
     def settings(self) -> Mapping[str, Range]:
@@ -121,19 +129,18 @@ class TwoLayerCases(Cases):
             beyond = SATURATED[precision.name] * log_uniform(rng, 1.05, LARGEST) if saturated else 0.99 * ORDINARY
             wanted = beyond if saturated else min(second * largest, beyond)
             W2, B2 = W2 * wanted / largest, B2 * wanted / largest
-        arrays = x, t, W1, B1, W2, B2
+        arrays = dict(zip(ARGUMENTS, (x, t, W1, B1, W2, B2), strict=True))
+        arguments = {name: np.asarray(array, precision.name) for name, array in arrays.items()}
         return Case(
             seed=seed,
             sizes=dict(zip(self.ranges, sizes, strict=True)),
-            arguments={
-                name: np.ascontiguousarray(array, precision.name)
-                for name, array in zip(("inputs", "targets", *Parameters._fields), arrays, strict=True)
-            },
+            arguments=laid_out(arguments, self.layout),
             differentiated=Parameters._fields,
             precision=precision,
             saturated=saturated,
             kind=kind,
             order=order,
+            step=self.step,
         )
 
 

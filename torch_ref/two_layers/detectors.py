@@ -81,6 +81,9 @@ def why(factor: Factor, names: tuple[str, ...], evidence: Evidence) -> str:
 def mistakes(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
     """The mistakes that explain most, first; each name is explained once."""
     chain, explanations = chain_of(evidence), []
+    if evidence.first.case.saturated:  # the chain has none of torch's clamps: what it gives is no mistake
+        by_itself = matched(evidence.comparisons, made_by(chain), set(wrong))
+        wrong = [name for name in wrong if name not in by_itself]
     relatives = chain.relatives() if set(GRADIENTS) <= set(wrong) else [chain]  # another loss changes every gradient
     for relative, mistake in product(relatives, MISTAKES) if wrong else ():
         for p in mistake.values or _solved(evidence, relative, mistake):
@@ -103,8 +106,9 @@ def _touched(evidence: Evidence, make: Make, wrong: list[str]) -> set[str]:
     touched = set()
     for comparison in evidence.comparisons:
         made = make(comparison.case)
-        for name, right in comparison.autograd.items():
-            if made[name].shape != right.shape or distance(right, made[name]) > comparison.lines[name].allowed:
+        for name, line in comparison.lines.items():  # of what is judged: there may be no loss, or less asked for
+            right = comparison.autograd[name]
+            if made[name].shape != right.shape or not distance(right, made[name]) <= line.allowed:
                 touched.add(name)
     return touched if "loss" in wrong or touched == {"loss"} else touched - {"loss"}
 

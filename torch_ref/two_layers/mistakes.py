@@ -21,7 +21,7 @@ MISTAKES = (
     *(
         Mistake(
             f"the hidden activation is {name}",
-            "S1 = {f}(G1), and ∂S1/∂G1 = {slope}",
+            f"S1 = {{f}}(G1), and ∂S1/∂G1 = {{slope}}; if that is meant, say --activation {name}",
             {"S1": lambda s, f=f: f(s.G1), "dS1_dG1": lambda s, slope=slope: slope(s.S1)},  # type: ignore[misc]  # mypy: default of a lambda
         )
         for name, (_, f, slope, *_) in ACTIVATIONS.items()

@@ -15,7 +15,8 @@ from torch_ref.reference.evaluation import ModuleReference
 from torch_ref.results import Description
 from torch_ref.two_layers.cases import TwoLayerCases
 from torch_ref.two_layers.detectors import DETECTORS
-from torch_ref.two_layers.options import Activation, Loss, Reduction, Shapes
+from torch_ref.two_layers.layouts import ours, theirs
+from torch_ref.two_layers.options import OURS, Activation, Layout, Loss, Reduction, Shapes
 from torch_ref.two_layers.stages import ACTIVATIONS, LOSSES, Chain
 
 
@@ -25,7 +26,10 @@ class TwoLayers(ModuleReference):
 
     activation, of the hidden layer: sigmoid, tanh or relu. loss, of the outputs S2 = σ(G2) and the targets t: bce,
     -t log S2 - (1-t) log(1-S2); mse, (S2 - t)²; or half-mse. reduction: its mean or its sum over batch × out.
-    shapes: the batches and widths to draw. name: how reports call it.
+    shapes: the batches and widths to draw. name: how reports call it. layout: the shapes of inputs, W1 and B1, as in
+    "(in, batch) (in, hidden) (hidden,)"; None for the one that fits the candidate, else that of `numpy_impl`. step:
+    whether the candidate is a training step f(inputs, targets, W1, B1, W2, B2, learning_rate), which returns the new
+    parameters or changes them in place.
 
     A candidate is called as candidate(inputs, targets, W1, B1, W2, B2) and returns (loss, (dW1, dB1, dW2, dB2)).
     Raises ValueError for another word.
@@ -39,21 +43,34 @@ class TwoLayers(ModuleReference):
     reduction: Reduction = "mean"
     shapes: Shapes = Shapes()  # noqa: RUF009  # immutable
     name: str = ""
+    layout: str | None = None
+    step: bool = False
 
     def __post_init__(self) -> None:
+        self.laid  # noqa: B018  # raises for what is no layout
         for option, choices in (("activation", Activation), ("loss", Loss), ("reduction", Reduction)):
             if (value := getattr(self, option)) not in get_args(choices):
                 raise ValueError(f"{option}: {value!r}, expected {' or '.join(map(repr, get_args(choices)))}")
 
     @property
+    def laid(self) -> Layout:
+        """The layout of its cases."""
+        return OURS if self.layout is None else Layout.of(self.layout)
+
+    @property
     def chain(self) -> Chain:
         """The network stage by stage."""
-        return Chain(self.activation, self.loss, self.reduction)
+        return Chain(self.activation, self.loss, self.reduction, self.laid)
 
     @property
     def options(self) -> dict[str, str]:  # type: ignore[override]  # read-only here
         """The words that a candidate with parameters of these names is given."""
-        return dict(vars(self.chain))
+        return {"activation": self.activation, "loss": self.loss, "reduction": self.reduction}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a check runs with."""
+        return {**super().settings, "layout": str(self.laid)}
 
     @property
     def detectors(self) -> tuple[Detector, ...]:  # type: ignore[override]  # read-only here
@@ -73,7 +90,7 @@ class TwoLayers(ModuleReference):
     @cached_property
     def cases(self) -> TwoLayerCases:
         """What draws its cases."""
-        return TwoLayerCases(self.shapes, self.activation)
+        return TwoLayerCases(self.shapes, self.activation, self.laid, self.step)
 
     @property
     def description(self) -> Description:
@@ -82,11 +99,24 @@ class TwoLayers(ModuleReference):
         model, loss = f"Sequential({layers})", LOSSES[self.loss].name
         return Description(self.name or f"{model}, {loss}, {self.reduction}", model, loss, self._words())
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which layout it is, if it is not ours."""
+        return () if self.laid == OURS else (f"takes its arrays as {self.laid}",)
+
+    def demand_cases(self, *, strict: bool) -> None:
+        """Raise ValueError where cases are asked for that a training step does not have."""
+        if self.step and strict:
+            raise ValueError("strict: with step there are no saturated cases, their gradients are too small to show")
+
     def _words(self) -> tuple[str, ...]:
-        """The words of the command line that ask for it: those that differ from what it does by itself."""
+        """The words of the command line that ask for it: those that differ from the defaults."""
         words = ["--reference", self.name] if self.name else []
         if self.name or self.shapes.batch[1] != Shapes.batch[1]:
             words += ["--max-batch", str(self.shapes.batch[1])]
+        if self.laid != OURS:
+            words += ["--layout", str(self.laid)]
+        words += ["--step"] * self.step
         if self.name:  # the rest is said in its file
             return tuple(words)
         for option in fields(self):
@@ -102,9 +132,17 @@ class TwoLayers(ModuleReference):
         """Their names among the arguments of a case."""
         return Parameters._fields
 
-    def as_parameter(self, tensor: Tensor, parameter: nn.Parameter) -> Tensor:
-        """An argument in the shape of the parameter, on the same memory: a bias is (n, 1) in a case, (n,) in torch."""
-        return tensor.flatten() if parameter.dim() == 1 else tensor
+    def as_data(self, name: str, tensor: Tensor) -> Tensor:
+        """Inputs or targets with the batch first."""
+        return ours(name, tensor, self.laid)
+
+    def as_parameter(self, name: str, tensor: Tensor) -> Tensor:
+        """An argument in the shape of the parameter, on the same memory: (out, in) or, of a bias, (n,)."""
+        return tensor.flatten() if name in ("B1", "B2") else ours(name, tensor, self.laid)
+
+    def as_gradient(self, name: str, gradient: Tensor) -> Tensor:
+        """The gradient of a parameter in the shape of the argument."""
+        return theirs(name, gradient if gradient.dim() == 2 else gradient[:, None], self.laid)
 
     def with_largest_batch(self, largest: int) -> Self:
         """The same reference with batches up to this."""

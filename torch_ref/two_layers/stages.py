@@ -4,7 +4,7 @@ In torch, so that the rounding noise of what is wrong can be measured like autog
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from types import SimpleNamespace
@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from torch_ref.cases.case import Case, Numbers
+from torch_ref.two_layers.layouts import ours, theirs
+from torch_ref.two_layers.options import OURS, Layout
 
 Stage: TypeAlias = Callable[[Any], Tensor]
 
@@ -90,11 +92,15 @@ SUMS = {"mean": ("1/(batch·out) Σ", ("batch", "out")), "sum": ("Σ", ()), "bat
 
 @dataclass(frozen=True)
 class Chain:
-    """The stages with this hidden activation, loss (bce, mse, half-mse) and reduction (mean, sum, batch mean)."""
+    """The stages with this hidden activation, loss (bce, mse, half-mse) and reduction (mean, sum, batch mean).
+
+    Cases come, and results go, in the layout.
+    """
 
     activation: str = "sigmoid"
     loss: str = "bce"
     reduction: str = "mean"
+    layout: Layout = OURS
 
     @property
     def formula(self) -> str:
@@ -103,7 +109,7 @@ class Chain:
 
     def relatives(self) -> list["Chain"]:
         """The same network with each loss that a gradient may be of, its own first."""
-        all_ = [Chain(self.activation, loss, reduction) for loss, reduction in product(LOSSES, SUMS)]
+        all_ = [replace(self, loss=loss, reduction=reduction) for loss, reduction in product(LOSSES, SUMS)]
         return sorted(all_, key=lambda chain: (chain.loss != self.loss, chain.reduction != self.reduction))
 
     def run(self, case: Case, changes: dict[str, Stage], p: float = 0.0) -> Numbers:
@@ -112,13 +118,13 @@ class Chain:
         s = SimpleNamespace(
             terms=terms, p=p, f=ACTIVATIONS[self.activation].f, slope=ACTIVATIONS[self.activation].slope
         )
-        vars(s).update({name: torch.from_numpy(array) for name, array in case.arguments.items()})
+        vars(s).update({n: ours(n, torch.from_numpy(array), self.layout) for n, array in case.arguments.items()})
         s.t = s.targets.T  # (out, batch)
         results = {}
         for name, stage in (STAGES | LOSSES[self.loss].stages | changes).items():
             result = stage(s)
             if name in NAMES:
-                results[name] = result.numpy()
+                results[name] = theirs(name, result, self.layout).numpy()
             else:
                 setattr(s, name, result)
         return {name: results[name] for name in NAMES}

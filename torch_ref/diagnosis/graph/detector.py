@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -73,7 +74,7 @@ def _unseen(evidence: Evidence) -> Comparison:
     """A case of other numbers, the one of a dozen in which most is wrong."""
     of = evidence.comparisons[1].case
     draw = partial(evidence.reference.cases.draw, precision=of.precision, saturated=of.saturated, kind=of.kind)
-    cases = [draw(*of.sizes.values(), seed=seed, order=of.order) for seed in UNSEEN]
+    cases = [replace(draw(*of.sizes.values(), seed=seed, order=of.order), asked=of.asked) for seed in UNSEEN]
     case = most_wrong_first(evidence.candidate, evidence.reference, cases)[0]
     return compare(evidence.candidate, case, evidence.reference.evaluate, lazy=False)
 

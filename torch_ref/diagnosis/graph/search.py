@@ -227,7 +227,9 @@ class Search:
 
     def _is_same(self, k: int, name: str, made: Tensor, other: Tensor | None) -> bool:
         return (
-            other is not None and made.shape == other.shape and bool((made - other).abs().max() <= self.bounds[k][name])
+            other is not None
+            and made.shape == other.shape
+            and bool((made - other).abs().max() <= self.bounds[k].get(name, np.inf))
         )
 
 

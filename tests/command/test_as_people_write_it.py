@@ -1,0 +1,163 @@
+"""The command on code as people write it: a file with one function, pairs, layouts, steps, --only and --case."""
+
+import json
+import textwrap
+
+import numpy as np
+import pytest
+
+from torch_ref.command.main import main
+
+CLASSIC = """
+    import numpy as np
+
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    def backprop(X, y, W1, b1, W2, b2):
+        a1 = sigmoid(X @ W1 + b1)
+        a2 = sigmoid(a1 @ W2 + b2)
+        dz2 = (a2 - y) / y.size
+        dz1 = dz2 @ W2.T * a1 * (1 - a1)
+        return {"dW1": X.T @ dz1, "db1": dz1.sum(0), "dW2": a1.T @ dz2, "db2": dz2.sum(0), "dz1": dz1}
+
+    def step(X, y, W1, b1, W2, b2, learning_rate):
+        grads = backprop(X, y, W1, b1, W2, b2)
+        W1 -= learning_rate * grads["dW1"]
+        b1 -= learning_rate * grads["db1"]
+        W2 -= learning_rate * grads["dW2"]
+        b2 -= learning_rate * grads["db2"]
+
+    def rebinds(X, y, W1, b1, W2, b2, learning_rate):
+        W1 = W1 - learning_rate * backprop(X, y, W1, b1, W2, b2)["dW1"]
+
+    def half_done(X, y, W1, b1, W2, b2):
+        return {"dW2": backprop(X, y, W1, b1, W2, b2)["dW2"]}
+
+    def wrong(X, y, W1, b1, W2, b2):
+        return backprop(X, y, W1, b1, W2, b2) | {"dW1": 2 * backprop(X, y, W1, b1, W2, b2)["dW1"]}
+"""
+OPERATORS = """
+    import numpy as np
+    import torch
+    from torch_ref import Operator
+
+    def make():
+        return Operator(lambda x, w: (x * w).sum(-1), lambda rng, n: {"x": rng.random((n, 3)), "w": rng.random(3)})
+
+    def forward(x, w):
+        return (x * w).sum(-1), (x, w)
+
+    def backward(upstream, cache):
+        x, w = cache
+        return upstream[:, None] * w, upstream @ x
+
+    def both(upstream, x, w):
+        return (x * w).sum(-1), (upstream[:, None] * w, upstream @ x)
+
+    class Dot(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, w):
+            ctx.save_for_backward(x, w)
+            return (x * w).sum(-1)
+
+        @staticmethod
+        def backward(ctx, upstream):
+            x, w = ctx.saved_tensors
+            return upstream[:, None] * w, upstream @ x
+
+    class NoGradient(Dot):
+        @staticmethod
+        def backward(ctx, upstream):
+            return Dot.backward(ctx, upstream)[0], None
+
+    def dot(x, w):
+        return (x * w).sum(-1)
+"""
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*__import__("sys").path])
+
+    def write(name, code):
+        (tmp_path / name).write_text(textwrap.dedent(code), encoding="utf-8")
+
+    write("classic.py", CLASSIC)
+    write("ops.py", OPERATORS)
+    return write
+
+
+@pytest.mark.usefixtures("write")
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (["classic.py:backprop"], 0, "takes its arrays as inputs (batch, in), W1 (in, hidden), B1 (hidden,)"),
+        (["classic.py:backprop"], 0, "returns no loss: the gradients alone are judged"),
+        (["classic.py:backprop", "--layout", "(in, batch) (in, hidden) (hidden,)"], 1, "of 12 break the contract"),
+        (["classic.py:step", "--step"], 0, "PASS"),
+        (["classic.py:rebinds", "--step"], 1, "changed no parameter and returned none, expected the new ones"),
+        (["classic.py:half_done", "--only", "W2"], 0, "PASS"),
+        (["classic.py:half_done"], 1, "returned no gradient dL/dW1 among dW2"),
+        (["classic.py:wrong"], 1, "dL/dW1: 2 × autograd's"),
+        (["classic.py:wrong", "--only", "W2,B1"], 0, "PASS"),
+        (["ops.py:forward,backward", "--reference", "ops.py:make"], 0, "∂/∂x"),
+        (["ops.py:both", "--reference", "ops.py:make"], 0, "PASS"),
+        (["ops.py:Dot", "--reference", "ops.py:make"], 0, "PASS"),
+        (["ops.py:dot", "--reference", "ops.py:make"], 0, "PASS"),
+        (["ops.py:NoGradient", "--reference", "ops.py:make"], 1, "∂/∂w: not an array: None"),
+    ],
+)
+def test_it_gets_a_verdict(words, status, says, capsys):
+    assert main([*words, "--cases", "12"]) == status
+    assert says in capsys.readouterr().out
+
+
+def test_a_file_stands_for_its_only_function(write, capsys):
+    alone = CLASSIC.partition("    def step")[0]
+    write("one.py", alone.replace("def sigmoid", "def _sigmoid").replace(" sigmoid(", " _sigmoid("))
+    assert main(["one.py", "--cases", "5"]) == 0
+    capsys.readouterr()
+    assert main(["classic.py", "--cases", "5"]) == 2
+    assert "classic.py: which of backprop, half_done, rebinds, sigmoid, step, wrong; expected classic.py:backprop" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.usefixtures("write")
+def test_a_saved_case_is_run_again_and_nothing_else(capsys):
+    assert main(["classic.py:wrong", "--cases", "12", "--save", "case.npz"]) == 1
+    capsys.readouterr()
+    again = ["--case", "case.npz", "--layout", "(batch, in) (in, hidden) (hidden,)"]
+    assert main(["classic.py:wrong", *again, "--format", "json"]) == 1
+    (candidate,) = json.loads(capsys.readouterr().out)["candidates"]
+    assert candidate["ordinary"]["cases"] == 1
+    assert candidate["ordinary"]["tensors"]["W1"]["failed"] == 1
+    assert main(["classic.py:backprop", *again]) == 0
+    capsys.readouterr()
+    with np.load("case.npz") as saved:
+        np.savez("other.npz", **{name: saved[name] for name in saved if name != "W1"})
+    for file in ("other.npz", "classic.py"):
+        assert main(["classic.py:backprop", "--case", file]) == 2
+        assert f"--case {file}: not a case of" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("write")
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["classic.py:step", "--step", "--strict"], "--strict: with --step there are no saturated cases"),
+        (["classic.py:backprop", "--only", "W7"], "only: 'W7', expected one of loss, W1, B1, W2, B2"),
+        (["classic.py:backprop", "--layout", "rows"], "layout: 'rows', expected the shapes of inputs, W1 and B1"),
+        (["classic.py:backprop", "--case", "nowhere.npz"], "--case nowhere.npz: no such file"),
+        (["ops.py:both", "--reference", "ops.py:make", "--step"], "--step: of the two-layer network"),
+        (["--step"], "--layout and --step: numpy_impl:loss_and_grads has neither; name a candidate"),
+    ],
+)
+def test_what_can_not_be_is_refused_in_a_line(words, says, capsys):
+    assert main([*words, "--cases", "5"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert says in printed.err
+    assert printed.err.count("\n") == 1

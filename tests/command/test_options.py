@@ -1,0 +1,57 @@
+"""The command line: each option does what it says, and what can't be used is refused."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from torch_ref.command.main import main
+
+NUMPY = "numpy_impl:loss_and_grads"
+
+
+OPTIONS = {
+    "--cases": (["--cases", "12"], r"12 ordinary .*\n(.*\n)*.* 3 saturated"),
+    "--dtype": (["--dtype", "float32", "--cases", "8"], r"float32  8 ordinary"),
+    "--reduction": (["--reduction", "sum", "--cases", "8"], r"binary_cross_entropy, sum"),
+    "--time": (["--time", "--cases", "8"], r"time    [\d.]+ µs a call .* autograd [\d.]+ µs a call"),
+}
+
+
+@pytest.mark.parametrize(("options", "expected"), OPTIONS.values(), ids=OPTIONS)
+def test_an_option_does_what_it_says(options, expected, capsys):
+    assert main([NUMPY, *options]) == 0
+    assert re.search(expected, capsys.readouterr().out)
+
+
+SEES = """
+from pathlib import Path
+from numpy_impl import loss_and_grads
+
+def f(*arrays):
+    with Path("seen.txt").open("a") as file:
+        print(len(arrays[0]), arrays[0].shape[1], len(arrays[2]), len(arrays[4]), file=file)
+    return loss_and_grads(*arrays)
+"""
+
+
+def test_widths_and_batches_stay_within_their_ranges(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    Path("sees.py").write_text(SEES, encoding="utf-8")
+    options = ["--max-batch", "9", "--inputs", "2..3", "--hidden", "4", "--outputs", "1..2", "--cases", "40"]
+    assert main(["sees.py:f", *options]) == 0
+    seen = [map(int, line.split()) for line in Path("seen.txt").read_text(encoding="utf-8").splitlines()]
+    batches, inputs, hidden, outputs = map(set, zip(*seen, strict=True))
+    assert max(batches) == 9
+    assert (inputs, hidden, outputs) == ({2, 3}, {4}, {1, 2})
+
+
+def test_help_fits_a_screen(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert len(capsys.readouterr().out.splitlines()) <= 45
+
+
+def test_the_built_in_candidate_is_of_its_own_network_only(capsys):
+    assert main(["--activation", "tanh"]) == 2
+    assert "numpy_impl:loss_and_grads is of a sigmoid and bce; name a candidate" in capsys.readouterr().err

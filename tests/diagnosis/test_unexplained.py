@@ -1,0 +1,69 @@
+"""What nothing explains is called unexplained, and nothing that a candidate returns ends the diagnosis."""
+
+import numpy as np
+import pytest
+
+from tests.comparing import LINES, findings_of
+from tests.planted import RELU_MLP, changed, ripple
+from tests.worked_examples import relu_mlp
+from torch_ref import check
+
+ODD = {
+    "None": lambda _: None,
+    "a word": lambda _: "zero",
+    "ragged": lambda _: [[0.0], [0.0, 1.0]],
+    "one number": lambda g: g.sum() + 1,
+    "empty": lambda g: g[:0] if g.ndim else g.reshape(1)[:0],
+    "empty, of rank 2": lambda _: np.zeros((0, 1)),
+    "NaN": lambda g: g * np.nan,
+    "huge": lambda g: np.full_like(g, 1.7e308),
+    "complex": lambda g: g * 1j,
+    "integers": lambda g: np.zeros(g.shape, int),
+    "objects": lambda g: np.asarray(g, object),
+    "rank 5": lambda g: g[..., None, None, None],
+    "spread": lambda g: np.broadcast_to(g.sum(), (3, 1)),
+}
+
+
+EACH = [
+    pytest.param(names, odd, id=f"{kind}-{' '.join(names)}")
+    for names in (("W1",), ("B2",), ("loss",), LINES)
+    for kind, odd in ODD.items()
+    if kind != "None" or "loss" not in names  # a loss may be left out
+]
+
+
+@pytest.mark.parametrize(("names", "odd"), EACH)
+def test_whatever_comes_back_is_refused_and_told_about(odd, names):
+    report = check(changed(**dict.fromkeys(names, lambda g, _: odd(g))), cases=2)
+    assert {name for name, tally in report.ordinary.tallies.items() if tally.failed} == set(names)
+    assert {name for finding in report.findings for name in finding.tensors} == set(names)
+    assert "The smallest case that fails" in str(report)
+
+
+def test_what_is_nearly_right_in_one_case_and_nan_in_another_is_not_called_nearly_right():
+    def nan_from_a_batch_of_4_on(g, a):
+        return np.full_like(g, np.nan) if len(a.inputs) > 3 else g + 1e-6 * np.abs(g).max() * ripple(g)
+
+    (finding,) = findings_of(changed(W1=nan_from_a_batch_of_4_on))
+    assert (finding.kind, finding.name, finding.tensors) == ("chain", "unexplained", ("W1",))
+
+
+def test_what_no_mistake_explains_in_any_network_is_said_to_be_unexplained():
+    candidate = RELU_MLP.changed(**{"4.weight": lambda g, _: g**3})
+    (finding,) = check(candidate, reference=relu_mlp.make_reference(), cases=5).findings
+    assert (finding.kind, finding.name, finding.tensors) == ("chain", "unexplained", ("4.weight",))
+
+
+def test_what_is_wrong_everywhere_says_that_nothing_is_right():
+    cubed = RELU_MLP.changed(**dict.fromkeys(("loss", *RELU_MLP.names), lambda g, _: g**3))
+    finding = check(cubed, reference=relu_mlp.make_reference(), cases=5).findings[-1]
+    assert finding.text.endswith(", dL/d4.bias; right: nothing.")
+
+
+def test_a_gradient_without_values_is_not_called_a_mistake_unknown():
+    candidate = RELU_MLP.changed(**{"0.weight": lambda *_: None})
+    (finding,) = check(candidate, reference=relu_mlp.make_reference(), cases=5).findings
+    assert (finding.kind, finding.name, finding.text) == (
+        "form", "nothing to compare", "dL/d0.weight: not an array: None."
+    )  # fmt: skip

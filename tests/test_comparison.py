@@ -1,0 +1,70 @@
+"""One candidate on one case: no false alarm, and nothing too small to be seen."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import event, given, target
+from hypothesis import strategies as st
+
+from numpy_impl import loss_and_grads
+from tests.comparing import GRADIENTS, compared, draw
+from tests.correct import CORRECT
+from tests.planted import changed
+from torch_ref import Shapes, TwoLayers
+from torch_ref.precision import PRECISIONS
+from torch_ref.rounding import allowed, noise
+from torch_ref.two_layers.cases import TwoLayerCases
+
+SHAPES = Shapes(batch=(1, 32), outputs=(1, 3))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@given(data=st.data())
+def test_a_search_for_a_false_alarm_finds_none(dtype, data):
+    """Hypothesis maximizes the error of any right candidate, as a share of what is allowed with all noise measured.
+
+    The noise is the reference's: it is measured once a case.
+    """
+    reference = TwoLayers()
+    case = data.draw(TwoLayerCases(SHAPES).strategy(PRECISIONS[dtype]))
+    with reference.lent() as evaluate:
+        measured = noise(partial(evaluate, case), evaluate(case))
+    worst = 0.0
+    for candidate in CORRECT:
+        comparison = compared(candidate, case, reference)
+        assert comparison.passed, f"{candidate.__name__}: {comparison}"
+        for name, line in comparison.lines.items():
+            worst = max(worst, line.error / max(line.allowed, allowed(case.precision, line.largest, measured[name])))
+    target(worst)
+
+
+@given(seed=st.integers(0, 2**32 - 1), name=st.sampled_from(GRADIENTS), position=st.integers(0, 10**6))
+def test_a_relative_error_of_1e_12_in_one_element_goes_red(seed, name, position):
+    """In any element within a factor of ten of the largest: smaller ones may be what is left of sums that cancel."""
+
+    def nudge(grad, _):
+        wrong = grad.copy()
+        elements = np.flatnonzero(np.abs(wrong) >= np.abs(wrong).max() / 10)
+        wrong.flat[elements[position % len(elements)]] *= 1 + 1e-12
+        return wrong
+
+    case = draw(6, 3, 4, 2, seed=seed)
+    comparison = compared(changed(**{name: nudge}), case, TwoLayers())
+    tensor = comparison.lines[name]
+    event(f"can tell: {tensor.allowed < 1e-13 * tensor.largest}")  # nine cases in ten; the next test demands it
+    if tensor.allowed < 1e-13 * tensor.largest:
+        assert not tensor.passed
+    assert all(line.passed for other, line in comparison.lines.items() if other != name)
+
+
+def test_a_relative_error_of_1e_12_in_one_gradient_goes_red_in_95_of_100_cases():
+    def wrong(*arrays):
+        loss, grads = loss_and_grads(*arrays)
+        return loss, tuple(grad * (1 + 1e-12) for grad in grads)
+
+    cases = [draw(1 + seed % 16, 1 + seed % 5, 1 + seed % 8, 1 + seed % 3, seed=seed) for seed in range(300)]
+    comparisons = [compared(wrong, case, TwoLayers()) for case in cases]
+    for name in GRADIENTS:
+        assert sum(not comparison.lines[name].passed for comparison in comparisons) >= 0.95 * len(cases)
+    assert all(comparison.lines["loss"].passed for comparison in comparisons)

@@ -1,0 +1,83 @@
+"""match, differ, zero, untested: what may be said of each tensor, and what no case proves."""
+
+import numpy as np
+import pytest
+from torch import nn
+from torch.nn import functional as F
+
+from tests.planted import draw_rows
+from torch_ref import Reference, assert_matches_autograd, check
+from torch_ref.outcome import Tally
+from torch_ref.precision import FLOAT64
+from torch_ref.results import Line
+
+
+def of_two_columns(loss):
+    """A Linear whose loss may not depend on its parameters, and a candidate that returns these gradients."""
+    return Reference(nn.Linear(3, 2), loss, draw_rows)
+
+
+def test_what_is_hardly_tested_is_noted():
+    """In two cases of three the true gradient is 0, and one of zeros would pass."""
+
+    def candidate(x, t, W, b):
+        on = x.dtype.type(t[0, 0] > 0.5)
+        return (on * (x @ W.T + b)).sum(), (on * np.ones((2, 1), x.dtype) * x.sum(0), on * len(x) * np.ones_like(b))
+
+    report = check(candidate, reference=of_two_columns(lambda y, t: (y * (t[0, 0] > 0.5)).sum()), cases=60)
+    assert report.passed, str(report)
+    assert any(note.startswith("is hardly tested for dL/dweight: in ") for note in report.notes)
+
+
+def test_a_gradient_that_is_rounding_alone_is_zero_and_right():
+    """A bias before batch norm: autograd's own is 1e-17 or so, and a candidate's 0 is right."""
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+
+    def candidate(x, t, W, b, scale, shift):
+        G = x @ W.T + b
+        centered = G - G.mean(0)
+        deviation = np.sqrt((centered**2).mean(0) + x.dtype.type(1e-5))
+        N = centered / deviation
+        dy = 2 * (scale * N + shift - t) / t.size
+        dN = dy * scale
+        dG = (dN - dN.mean(0) - N * (dN * N).mean(0)) / deviation
+        loss = ((scale * N + shift - t) ** 2).mean()
+        return loss, (dG.T @ x, 0 * b, (dy * N).sum(0), dy.sum(0))
+
+    for dtype in "float64", "float32":
+        report = check(
+            candidate, reference=Reference(model, F.mse_loss, draw_rows, batch=(2, 16)), cases=30, dtype=dtype
+        )
+        assert report.passed, str(report)
+        assert report.ordinary.status("0.bias") == "zero"
+        assert report.ordinary.status("0.weight") == "match"
+        assert "dL/d0.bias: autograd's own is 0, or rounding alone, in every case" in str(report)
+
+
+def test_a_reference_whose_every_gradient_is_zero_proves_nothing_and_fails():
+    reference = of_two_columns(lambda y, t: (0 * y).sum() + (t * t).mean())
+    report = check(lambda _, t, W, b: ((t * t).mean(), (0 * W, 0 * b)), reference=reference, cases=5)
+    assert report.noise["loss"] > report.noise["weight"] == report.noise["bias"] == 0
+    assert not report.passed
+    assert report.failure is None
+    assert report.ordinary.untested == ["dL/dweight", "dL/dbias"]
+    assert "is not tested for dL/dweight" in str(report)
+    with pytest.raises(AssertionError, match="a gradient that no case tests"):
+        assert_matches_autograd(lambda _, t, W, b: ((t * t).mean(), (0 * W, 0 * b)), reference=reference, cases=5)
+
+
+def test_what_no_case_proves_anything_of_is_untested_unless_it_is_zero():
+    """A line may be ten times what is allowed, 1/10 of it, or less than its own noise."""
+    proved, vacuous, zero = (
+        Line("dL/dW", FLOAT64, largest=1.0, error=0.0, allowed=a, noise=a / 8) for a in (0.1, 1.2, 9)
+    )
+    for lines, status in (
+        ((proved, vacuous), "match"),
+        ((vacuous, vacuous), "untested"),
+        ((vacuous, zero), "untested"),
+        ((zero, zero), "zero"),
+    ):
+        tally = Tally(lines[0])
+        for line in lines:
+            tally.add(line)
+        assert tally.status == status

@@ -1,0 +1,92 @@
+"""Each private name of torch is still there and does what is asked of it; and no compiler is imported."""
+
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from torch_ref.torch_private import DECOMPOSITIONS, TARGET_SIZE_WARNING, DispatchMode, out_of_place, writes
+
+aten = torch.ops.aten
+
+
+def test_a_mode_sees_every_operator_forward_and_backward():
+    seen = []
+
+    class Seeing(DispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            seen.append(func)
+            return func(*args, **(kwargs or {}))
+
+    x = torch.ones(3, requires_grad=True)
+    with Seeing():
+        torch.autograd.grad(torch.sigmoid(x).sum(), x)
+    assert {aten.sigmoid.default, aten.sum.default, aten.sigmoid_backward.default} <= set(seen)
+
+
+def test_torch_still_asks_a_mode_whether_the_compiler_is_to_stay_away():
+    assert callable(DispatchMode.__mro__[1]._should_skip_dynamo)
+    assert DispatchMode._should_skip_dynamo() is False
+
+
+def test_the_schema_says_which_operators_write():
+    assert writes(aten.add_.Tensor)
+    assert writes(aten.copy_.default)
+    assert writes(aten.add.out)
+    assert not writes(aten.add.Tensor)
+    assert not writes(aten.sigmoid.default)
+
+
+def test_the_operator_that_does_not_write_is_found():
+    assert out_of_place(aten.index_add_.default) is aten.index_add.default
+    assert out_of_place(aten.add.Tensor) is None
+
+
+def test_a_fused_operator_has_its_parts():
+    assert torch.equal(DECOMPOSITIONS[aten.mse_loss.default](torch.ones(3), torch.zeros(3)), torch.tensor(1.0))
+
+
+def test_torch_still_warns_of_sizes_in_these_words():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        F.mse_loss(torch.ones(3, 1), torch.ones(3))
+    assert any(TARGET_SIZE_WARNING in str(warning.message) for warning in caught)
+
+
+@pytest.mark.parametrize("wrong", [False, True], ids=["right", "wrong"])
+def test_a_check_imports_no_compiler(wrong):
+    """It takes a second or more; a mode, an optimizer, or `functional_call` may bring it along."""
+    code = f"""
+import sys
+import torch_ref
+from numpy_impl import loss_and_grads
+
+def candidate(*arrays):
+    loss, grads = loss_and_grads(*arrays)
+    return loss, [grad * {2 if wrong else 1} for grad in grads]
+
+assert torch_ref.check(candidate, cases=3).passed == {not wrong}
+print(*[name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in sys.modules])
+"""
+    run = [sys.executable, "-c", code]
+    here = Path(__file__).parents[1]
+    assert subprocess.run(run, capture_output=True, text=True, check=True, cwd=here).stdout.split() == []  # noqa: S603
+
+
+def test_no_compiler_is_imported_for_a_replay():
+    code = """
+import sys
+from functools import partial
+from torch_ref import TwoLayers
+from torch_ref.rounding import bound, noise
+case = TwoLayers().cases.draw(7, 3, 5, 2, seed=3)
+evaluate = partial(TwoLayers().evaluate, case)
+noise(evaluate, evaluate())
+bound(evaluate, evaluate())
+print(*sorted({"torch._dynamo", "torch._inductor", "sympy"} & set(sys.modules)))"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603  # our own
+    assert run.stdout.strip() == ""

@@ -1,0 +1,136 @@
+"""Every mistake of the list is rejected and named, and no other."""
+
+from itertools import product
+
+import pytest
+
+from numpy_impl import loss_and_grads
+from tests.comparing import GRADIENTS, MORE_OUTPUTS, ONE_OUTPUT, evidence_of, findings_of
+from tests.planted import TWO_LAYERS, changed, with_mistake
+from torch_ref import TwoLayers
+from torch_ref.diagnosis.diagnosis import diagnose
+from torch_ref.two_layers.mistakes import MISTAKES
+from torch_ref.two_layers.stages import ACTIVATIONS, Chain
+
+NETWORKS = {
+    "one output": (ONE_OUTPUT, "float32", Chain()),
+    "more outputs": (MORE_OUTPUTS, "float64", Chain()),
+    "tanh, mse": (MORE_OUTPUTS, "float64", Chain("tanh", "mse", "mean")),
+    "relu, half-mse, sum": (MORE_OUTPUTS, "float64", Chain("relu", "half-mse", "sum")),
+}
+
+
+WITHOUT_EFFECT = {  # mistakes that are none: over one output, of the same activation, of a ReLU
+    "one output": (
+        *("W2 is not transposed", "over the outputs", "hidden activation is sigmoid", "layer is that of sigmoid"),
+    ),
+    "more outputs": ("hidden activation is sigmoid", "layer is that of sigmoid"),
+    "tanh, mse": ("hidden activation is tanh", "layer is that of tanh"),
+    "relu, half-mse, sum": (
+        *("hidden activation is relu", "layer is that of relu", "ReLU′ of the hidden layer is applied twice"),
+        *("ReLU′ of the hidden layer is computed from G1", "ReLU′ of the hidden layer is taken of S1"),
+    ),
+}  # fmt: skip  # in groups
+
+
+SAME = {  # what one mistake or loss gives, another gives too
+    ("the derivative of the hidden layer is that of relu", "bce"): "σ′ is missing in the hidden layer",  # S1 > 0
+    ("σ′ is missing in the output layer", "half-mse"): Chain(loss="bce", reduction="sum").formula,  # S2 - t
+}
+
+
+OF_THE_HIDDEN_LAYER = [mistake for mistake in MISTAKES if "hidden" in mistake.name or "hidden" in mistake.fix]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "network"),
+    [*product(MISTAKES, list(NETWORKS)[:2]), *product(OF_THE_HIDDEN_LAYER, list(NETWORKS)[2:])],
+    ids=lambda parameter: getattr(parameter, "name", parameter),
+)
+def test_every_mistake_is_rejected_and_named_and_no_other(mistake, network):
+    shapes, dtype, chain = NETWORKS[network]
+    p = mistake.values[0] if mistake.values else 0.125
+    evidence = evidence_of(
+        with_mistake(mistake, p, chain=chain), TwoLayers(chain.activation, chain.loss, chain.reduction, shapes), dtype
+    )
+    expected, _ = mistake.texts(ACTIVATIONS[chain.activation], p)
+    if not evidence.wrong:
+        assert any(text in expected for text in WITHOUT_EFFECT[network])
+        return
+    if shapes is ONE_OUTPUT and "over the outputs" in mistake.name:
+        expected = "∂L/∂B2 is not summed over the batch"  # over the one output, that is the same
+    if shapes is ONE_OUTPUT and mistake.name == "∂L/∂B2 is summed over everything":
+        expected = "another shape or dtype"  # the sum over the batch is all there is
+    expected = SAME.get((expected, chain.loss), expected)
+    findings = diagnose(evidence)
+    assert [finding.name for finding in findings] == [expected]
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.1, 3.0])
+def test_the_updated_W2_is_named_with_its_learning_rate(rate):
+    updated = next(mistake for mistake in MISTAKES if "updated W2" in mistake.name)
+    (finding,) = findings_of(with_mistake(updated, rate))
+    assert f"(W2 - {rate:g} ∂L/∂W2)" in finding.text
+    assert finding.tensors == ("W1", "B1")
+    assert "compute every gradient before the first update" in finding.text
+
+
+@pytest.mark.parametrize("p", [1e-5, 1e-8, 1e-12])
+def test_an_epsilon_in_the_logarithms_is_named_with_its_size(p):
+    epsilon = next(mistake for mistake in MISTAKES if "logarithms of the loss" in mistake.name)
+    (finding,) = findings_of(with_mistake(epsilon, p))
+    assert finding.name == f"the logarithms of the loss are of S2 + {p:g}"
+    assert finding.tensors == ("loss",)
+
+
+def test_two_mistakes_in_different_tensors_are_both_named():
+    def both(*arrays):
+        loss, (dW1, _, dW2, dB2) = loss_and_grads(*arrays)
+        _, unsummed = with_mistake(next(m for m in MISTAKES if m.name.startswith("∂L/∂B1 is not summed")))(*arrays)[:2]
+        return loss, (dW1, unsummed[1], dW2, -dB2)
+
+    found = findings_of(both)
+    assert {finding.name for finding in found} == {"-1", "∂L/∂B1 is not summed over the batch"}
+
+
+def rearranged(**places):
+    """The right gradients, some of them in the place of others: by name, whose stands there."""
+
+    def candidate(*arrays):
+        loss, grads = loss_and_grads(*arrays)
+        return loss, tuple(getattr(grads, places.get(name, name)) for name in GRADIENTS)
+
+    return candidate
+
+
+LEFT_TO_OTHERS = {  # they are no mistakes of two layers alone: a detector for any network names them
+    "the first sample": (TWO_LAYERS.of_some(slice(1, None)), {"the first sample of the batch is dropped": GRADIENTS}),
+    "the last sample": (TWO_LAYERS.of_some(slice(-1)), {"the last sample of the batch is dropped": GRADIENTS}),
+    "only the last": (TWO_LAYERS.of_some(slice(-1, None)), {"only the last sample of the batch counts": GRADIENTS}),
+    "B1 and W2": (
+        rearranged(B1="W2", W2="B1"),
+        {"dL/dB1 is dL/dW2": ("B1",), "dL/dW2 is dL/dB1": ("W2",)},
+    ),
+    "the layers": (
+        rearranged(W1="W2", B1="B2", W2="W1", B2="B1"),
+        {f"dL/d{p}{i} is dL/d{p}{3 - i}": (f"{p}{i}",) for i in (1, 2) for p in "WB"},
+    ),
+    "a copy of B2": (rearranged(B1="B2"), {"dL/dB1 is dL/dB2": ("B1",)}),
+    "a copy of B1": (rearranged(B2="B1"), {"dL/dB2 is dL/dB1": ("B2",)}),
+}
+
+
+@pytest.mark.parametrize(("shapes", "dtype"), [(ONE_OUTPUT, "float32"), (MORE_OUTPUTS, "float64")])
+@pytest.mark.parametrize(("candidate", "expected"), LEFT_TO_OTHERS.values(), ids=LEFT_TO_OTHERS)
+def test_what_is_no_mistake_of_two_layers_alone_is_named_too(candidate, expected, shapes, dtype):
+    found = findings_of(candidate, shapes=shapes, dtype=dtype)
+    assert {finding.name: finding.tensors for finding in found} == expected
+
+
+@pytest.mark.parametrize(("shapes", "dtype"), [(ONE_OUTPUT, "float32"), (MORE_OUTPUTS, "float64")])
+@pytest.mark.parametrize("name", ["W1", "W2"])
+def test_a_transposed_gradient_is_named_too(name, shapes, dtype):
+    (finding,) = findings_of(changed(**{name: lambda g, _: g.T}), shapes=shapes, dtype=dtype)
+    assert (finding.kind, finding.tensors) == ("form", (name,))
+    assert "the right numbers, but " in finding.text
+    assert "transposed" in finding.text

@@ -1,0 +1,152 @@
+"""Autograd with its sums in any order: what a loop, a cumulative sum or another matrix product rounds inside them."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torch_ref.perturbation import Purse, aten, coins, integers, is_float, tensors
+from torch_ref.torch_private import DECOMPOSITIONS, DispatchMode, out_of_place, writes
+
+# Which operand is summed, and along which of its dimensions; None: those in the next argument, or all.
+SUMS: dict[Any, tuple[int, tuple[int, ...] | None]] = {
+    **dict.fromkeys((aten.sum, aten.mean, aten.nansum, aten.cumsum), (0, None)),
+    **dict.fromkeys((aten.mm, aten.bmm, aten.mv, aten.dot), (0, (-1,))),
+    **dict.fromkeys((aten.addmm, aten.baddbmm, aten.addmv), (1, (-1,))),
+    aten.addbmm: (1, (0, -1)),
+}
+SHORT = 32  # sums of fewer terms are left alone: what they round, an operand that is off by 2u shows as well
+AGREED = 2**12  # u √n max|g|: a decomposition that is further off computes something else
+
+
+class SumsInAnyOrder(DispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    """While entered, every sum of 32 terms or more is off by what it rounds when it is taken one term after another.
+
+    s = x₁ + x₂ + ... + xₙ, from the left, is Σ xᵢ (1 + dᵢ + ... + dₙ) with |d| <= u, a d for each partial sum (Higham,
+    "Accuracy and Stability of Numerical Algorithms", 2002, 4.2). With d = ±u by fair coins the factors are a random
+    walk. Every second seed sums from the right. A sum of integers is exact in any order.
+
+    Sums, matrix products and convolutions are known. Other operators are taken apart by torch's own decompositions,
+    where these give what the operator gives. What is left - pooling, accumulating by index, a fused attention - gets on
+    all its n operands what such a walk comes to, u √n, by a coin for each and one for all. What works element by
+    element, or only moves elements, sums nothing.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.purse = Purse(seed)
+        self.from_left = seed % 2 == 0
+        self.found = False  # whether there was a sum
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        same = out_of_place(func) if writes(func) else func
+        if func.is_view or same is None or not _may_sum(same, args, kwargs):
+            return func(*args, **kwargs)
+        result = self._summed(same, args, kwargs)
+        return result if same is func else args[0].copy_(result)
+
+    def _summed(self, func: Any, args: Any, kwargs: Any) -> Any:
+        packet = func.overloadpacket
+        if packet is aten.convolution_backward:
+            return self._convolution_backward(func, *args)
+        if packet is aten.convolution:
+            inputs, weight, *rest = args
+            return func(inputs, self._walked(weight, _inner(weight, outputs=1 if rest[4] else 0)), *rest)
+        if packet in SUMS:
+            position, dims = SUMS[packet]
+            if dims is None:
+                if integers(args[0]):
+                    return func(*args, **kwargs)
+                dims = args[1] if len(args) > 1 else None
+            walked = self._walked(args[position], dims)
+            return func(*args[:position], walked, *args[position + 1 :], **kwargs)
+        if _decomposes(func, args, kwargs):
+            with self:
+                return DECOMPOSITIONS[func](*args, **kwargs)
+        return func(*map(self._grown, args), **kwargs)
+
+    def _convolution_backward(self, func: Any, grad: Tensor, inputs: Tensor, weight: Tensor, *rest: Any) -> Any:
+        """The gradient of the inputs sums over the weight, those of the weight and the bias over what comes back."""
+        *options, mask = rest
+        walked = self._walked(weight, _inner(weight, outputs=0 if options[4] else 1))
+        first, *_ = func(grad, inputs, walked, *options, [mask[0], False, False])
+        _, *others = func(self._walked(grad, _inner(grad, outputs=1)), inputs, weight, *options, [False, *mask[1:]])
+        return (first, *others)
+
+    def _walked(self, value: Tensor, dims: Any) -> Tensor:
+        """The operand of a sum along these dimensions, none or an empty list being all."""
+        dims = [dims] if isinstance(dims, int) else list(dims or range(value.dim()))
+        last = list(range(-len(dims), 0))
+        terms = value.movedim(dims, last)
+        rows = terms.flatten(last[0]) if dims else value
+        if not dims or not value.numel() or rows.shape[-1] < SHORT:
+            return value
+        walk = self._signs(rows).cumsum(-1)
+        walk = walk.flip(-1) if self.from_left else walk
+        self.found = True
+        return torch.addcmul(rows, rows, walk, value=_u(value)).view(terms.shape).movedim(last, dims)
+
+    def _grown(self, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [self._grown(item) for item in value]
+        if not is_float(value) or value.numel() < SHORT:
+            return value
+        self.found = True
+        walk = self._signs(value) + self._signs(value.flatten()[:1])
+        return torch.addcmul(value, value, walk, value=_u(value) * value.numel() ** 0.5)
+
+    def _signs(self, like: Tensor) -> Tensor:
+        return 2 * self.purse.take(coins(like.dtype), like.shape) - 1
+
+
+def _may_sum(func: Any, args: Any, kwargs: Any) -> bool:
+    """Whether the operator may add up elements of what it is given."""
+    if torch.Tag.pointwise in func.tags or not any(map(is_float, tensors(args))):
+        return False
+    # A fused attention is said to be random, since it may drop out: it is asked nothing.
+    known = func.overloadpacket in SUMS or torch.Tag.nondeterministic_seeded in func.tags
+    return known or not _moves(func, args, kwargs)
+
+
+def _moves(func: Any, args: Any, kwargs: Any) -> bool:
+    """Whether it copies, selects and arranges elements, no more: then bent before or after is the same, bit by bit."""
+    before, after = tensors(func(*_bent(args), **kwargs)), _bent(tensors(func(*args, **kwargs)))
+    return all(torch.equal(one.to_dense(), other.to_dense()) for one, other in zip(before, after, strict=True))
+
+
+def _bent(value: Any) -> Any:
+    """An increasing function of each element that is no multiple of it and keeps signs, powers of 2 and 0."""
+    if isinstance(value, list | tuple):
+        return [_bent(item) for item in value]
+    if not is_float(value):
+        return value
+    mantissa, exponent = torch.frexp(value)
+    return torch.ldexp(mantissa + mantissa.sign() * (mantissa.abs() - 0.5) * (1 - mantissa.abs()), exponent)
+
+
+def _decomposes(func: Any, args: Any, kwargs: Any) -> bool:
+    """Whether torch has a decomposition that gives what the operator gives: that of a fused attention does not."""
+    if func not in DECOMPOSITIONS or torch.Tag.nondeterministic_seeded in func.tags:
+        return False
+    whole, parts = (tensors(function(*args, **kwargs)) for function in (func, DECOMPOSITIONS[func]))
+    return len(whole) == len(parts) and all(map(_agree, whole, parts))
+
+
+def _agree(one: Tensor, other: Tensor) -> bool:
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    if not is_float(one):
+        return torch.equal(one, other)
+    if not one.numel():
+        return True
+    return bool((one - other).abs().max() <= AGREED * _u(one) * one.numel() ** 0.5 * one.abs().max())
+
+
+def _inner(value: Tensor, *, outputs: int) -> list[int]:
+    """The dimensions of a convolution's tensor that a sum runs over: all but that of what comes out."""
+    return [dim for dim in range(value.dim()) if dim != outputs]
+
+
+def _u(value: Tensor) -> float:
+    return torch.finfo(value.dtype).eps / 2
