@@ -70,3 +70,8 @@ def tracing() -> Tracing:
         *(make_fx, core_aten_decompositions, get_decompositions, annotate, preserve_node_meta),
         *(setup_stacktrace_preservation_hooks, map_arg),
     )
+
+
+def operator_of(name: str) -> Any:
+    """An operator of torch by name: many begin with an underscore."""
+    return getattr(torch.ops.aten, name)

@@ -12,7 +12,7 @@ from torch_ref.diagnosis.diagnosis import diagnose
 from torch_ref.diagnosis.evidence import gather
 from torch_ref.diagnosis.graph import detector
 from torch_ref.diagnosis.graph.detector import graph_edits
-from torch_ref.diagnosis.graph.trace import trace
+from torch_ref.diagnosis.graph.tracing import trace
 
 EXAMPLES = {module.__name__.rpartition(".")[2]: module for module in (rnn, attention, layernorm_gelu)}
 

@@ -10,7 +10,8 @@ from torch.fx import Node
 from torch.nn import functional as F
 
 from torch_ref.diagnosis.graph.change import SUMS, Change
-from torch_ref.diagnosis.graph.trace import Trace, Values
+from torch_ref.diagnosis.graph.nodes import Values
+from torch_ref.diagnosis.graph.trace import Trace
 
 aten: Any = torch.ops.aten
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {

@@ -11,10 +11,12 @@ from torch_ref.cases.case import Case, Numbers
 from torch_ref.comparison import compare
 from torch_ref.diagnosis.evidence import Evidence, most_wrong_first
 from torch_ref.diagnosis.explaining import matched
+from torch_ref.diagnosis.graph.explanation import Explanation, made_by
 from torch_ref.diagnosis.graph.formulas import SILENT
 from torch_ref.diagnosis.graph.origin import steps
-from torch_ref.diagnosis.graph.search import Explanation, Search, made_by
-from torch_ref.diagnosis.graph.trace import NotTracedError, Trace, trace
+from torch_ref.diagnosis.graph.search import Search
+from torch_ref.diagnosis.graph.trace import Trace
+from torch_ref.diagnosis.graph.tracing import NotTracedError, trace
 from torch_ref.diagnosis.graph.words import sentence
 from torch_ref.errors import UnusableError
 from torch_ref.results import Comparison, Finding

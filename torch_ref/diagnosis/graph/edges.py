@@ -8,7 +8,8 @@ from torch.fx import Node
 
 from torch_ref.diagnosis.graph.alike import Group
 from torch_ref.diagnosis.graph.change import EDGES, SIMPLE, Change
-from torch_ref.diagnosis.graph.trace import Trace, Values
+from torch_ref.diagnosis.graph.nodes import Values
+from torch_ref.diagnosis.graph.trace import Trace
 
 
 def edges(trace: Trace, group: Group, changes: Mapping[int, list[Change]]) -> Iterator[Change]:

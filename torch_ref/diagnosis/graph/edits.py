@@ -1,36 +1,30 @@
 """What may have gone wrong at one node: its operator left out, or another one in its place, of the same shape."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from itertools import chain, combinations, permutations
-from math import sqrt
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx import Node
 
-from torch_ref.diagnosis.graph.change import CONSTANTS, SIMPLE, SUMS, Change
-from torch_ref.diagnosis.graph.trace import Trace, Values, is_real
+from torch_ref.diagnosis.graph.change import CONSTANTS, SIMPLE, Change
+from torch_ref.diagnosis.graph.constants import constants
+from torch_ref.diagnosis.graph.nodes import Values, is_real
+from torch_ref.diagnosis.graph.sums import sums
+from torch_ref.diagnosis.graph.trace import Trace
+from torch_ref.torch_private import operator_of
 
 aten: Any = torch.ops.aten
 PRODUCTS = {aten.mul.Tensor}
 MATRIX_PRODUCTS = {aten.mm.default, aten.bmm.default}
-SUM_OPERATORS: dict[Any, Any] = {aten.sum.dim_IntList: torch.sum, aten.mean.dim: torch.mean}
-SHAPES = {  # what they say of shapes has edits of its own
-    *(aten.view.default, aten._unsafe_view.default, aten.expand.default, aten.unsqueeze.default),  # noqa: SLF001  # operators
-    *(aten.squeeze.dim, aten.squeeze.dims, aten.permute.default, aten.unfold.default, aten.sum.dim_IntList),
-    *(aten.mean.dim, aten.slice.Tensor, aten.select.int, aten.slice_scatter.default, aten.full.default),
-    *(aten.index_put.default, aten._to_copy.default),  # noqa: SLF001  # likewise
-}
-EPSILONS = 1e-3, 1e-5, 1e-6, 1e-8, 1e-12
 
 
 def edits(trace: Trace, node: Node) -> Iterator[Change]:
     """Every change of the operator at this node."""
     value = trace.values[trace.position[node]]
     if not isinstance(value, Tensor):  # a variance and its mean, say
-        yield from _constants(node)
+        yield from constants(node)
         return
     if value.dtype is torch.bool:
         for always in (True, False):
@@ -40,8 +34,8 @@ def edits(trace: Trace, node: Node) -> Iterator[Change]:
         yield Change(SIMPLE, "negated", (), lambda trace, values, node: -values[trace.position[node]])
         yield from _passed_on(trace, node, value)
     yield from _special(node)
-    yield from _sums(trace, node, value)
-    yield from _constants(node)
+    yield from sums(trace, node, value)
+    yield from constants(node)
     yield from _slices(trace, node)
 
 
@@ -111,7 +105,7 @@ def _special(node: Node) -> Iterator[Change]:
     """What may go wrong with one operator and no other."""
     if node.target in (aten.permute.default, aten.clone.default):
         yield Change(SIMPLE, "reshaped", (), partial(_argument, 0))
-    if node.target in (aten.index_put.default, aten._unsafe_index_put.default) and len(node.args) > 3:  # noqa: SLF001  # an operator
+    if node.target in (aten.index_put.default, operator_of("_unsafe_index_put").default) and len(node.args) > 3:
         yield Change(SIMPLE, "overwritten", (), lambda t, v, n: t.call(n, v, (*n.args[:3], False)))
     if node.target is aten.embedding_dense_backward.default:
         yield Change(SIMPLE, "overwritten", (), _last_overwrites)
@@ -165,101 +159,6 @@ def _outside(trace: Trace, values: Values, node: Node) -> Tensor:
     inner = node.args[0]
     root: Tensor = trace.arg(inner, 0, values).sqrt() + inner.args[1]  # type: ignore[union-attr, arg-type]  # a node
     return 1 / root if node.target is aten.rsqrt.default else root
-
-
-def _sums(trace: Trace, node: Node, value: Tensor) -> Iterator[Change]:
-    """A sum or mean over other axes, of fewer terms, one for the other, or none."""
-    operators = {**SUM_OPERATORS, aten.sum.default: torch.sum, aten.mean.default: torch.mean}
-    if node.target not in operators:
-        return
-    if not is_real(value):
-        yield Change(SUMS, "all counted", (), lambda t, v, n: torch.ones_like(t.arg(n, 0, v)).sum())
-        return
-    summed = trace.arg(node, 0, trace.values)
-    is_mean = operators[node.target] is torch.mean
-
-    def count(trace: Trace, values: Values, node: Node) -> float:
-        return trace.arg(node, 0, values).numel() / values[trace.position[node]].numel()  # type: ignore[no-any-return]
-
-    if is_mean:
-        yield Change(SUMS, "sum for mean", (), lambda t, v, n: v[t.position[n]] * count(t, v, n))
-    else:
-        yield Change(SUMS, "mean for sum", (), lambda t, v, n: v[t.position[n]] / count(t, v, n))
-    yield Change(SUMS, "not summed", (), lambda t, v, n: t.arg(n, 0, v))
-    if node.target not in SUM_OPERATORS:
-        return
-    axes = {axis % summed.dim() for axis in node.args[1]}  # type: ignore[union-attr]  # a list
-    every = chain.from_iterable(combinations(range(summed.dim()), k) for k in range(1, summed.dim() + 1))
-    for others in every:
-        if set(others) != axes:
-            yield Change(SUMS, "over other axes", (others, tuple(sorted(axes)), summed.dim()), partial(_over, others))
-    for what, part in ("first", slice(0, 1)), ("last", slice(-1, None)):
-        yield Change(SUMS, f"only the {what}", (tuple(sorted(axes)),), partial(_of_part, part))
-        for axis in axes if len(axes) > 1 else ():
-            yield Change(SUMS, f"only the {what}", ((axis,),), partial(_of_part, part, only=axis))
-
-
-def _over(axes: tuple[int, ...], trace: Trace, values: Values, node: Node) -> Tensor:
-    shape, keeps = values[trace.position[node]].shape, len(node.args) > 2 and bool(node.args[2])
-    other = SUM_OPERATORS[node.target](trace.arg(node, 0, values), axes, keepdim=keeps)
-    return other.reshape(shape) if other.numel() == shape.numel() and not keeps else other  # type: ignore[no-any-return]
-
-
-def _of_part(part: slice, trace: Trace, values: Values, node: Node, only: int | None = None) -> Tensor:
-    summed = trace.arg(node, 0, values)
-    axes = {axis % summed.dim() for axis in node.args[1]} if only is None else {only}  # type: ignore[union-attr]  # a list
-    taken = summed[tuple(part if axis in axes else slice(None) for axis in range(summed.dim()))]
-    return trace.call(node, values, [taken, *node.args[1:]])  # type: ignore[no-any-return]
-
-
-def _constants(node: Node) -> Iterator[Change]:
-    """Another number in place of each constant, one that comes from it or one of the usual."""
-    if node.target in SHAPES:
-        return
-    for j, constant in enumerate(node.args):
-        for other in others(constant):
-            yield Change(CONSTANTS, "constant", (j, other), partial(_with_constant, j, other))
-    for key, constant in node.kwargs.items():
-        for other in others(constant):
-            yield Change(CONSTANTS, "constant", (key, other), partial(_with_constant, key, other))
-
-
-def _with_constant(key: int | str, other: Any, trace: Trace, values: Values, node: Node) -> Any:
-    if isinstance(key, str):
-        return trace.call(node, values, **{key: other(node.kwargs[key])})
-    return trace.call(node, values, [other(a) if j == key else a for j, a in enumerate(node.args)])
-
-
-def others(constant: Any) -> list[Callable[[Any], Any]]:
-    """What may stand there instead, as functions of what does: a size is another one in another case."""
-    if isinstance(constant, bool):
-        return [lambda c: not c]
-    if isinstance(constant, int):
-        whole = [n for n in (0, 1, -100) if n != constant]
-        return [lambda c: c - 1, lambda c: c + 1, lambda c: -c, lambda c: 2 * c, *map(_always, whole)]
-    if isinstance(constant, float):
-        numbers = [digit * scale for scale in (1, 0.1, 0.01, 1e-3) for digit in (1, 2, 5)]
-        numbers = [n for n in dict.fromkeys((0.0, *numbers, *EPSILONS)) if n != constant]
-        inverse = [lambda c: 1 / c] if constant else []
-        return [
-            *(lambda c: -c, lambda c: 2 * c, lambda c: c / 2, lambda c: c * c, lambda c: sqrt(abs(c))),
-            *(lambda c: 1 - c, *inverse, *map(_always, numbers)),
-        ]
-    if isinstance(constant, list | tuple) and constant and all(type(item) is int for item in constant):
-        return _other_lists(tuple(constant))
-    return []
-
-
-def _always(number: float) -> Callable[[Any], float]:
-    return lambda _: number
-
-
-def _other_lists(constant: tuple[int, ...]) -> list[Callable[[Any], Any]]:
-    """Other orders, for a permutation; one more on one side and one less on the other, for a padding."""
-    orders = [order for order in permutations(range(len(constant))) if len(constant) < 5]
-    found: list[Callable[[Any], Any]] = [lambda c, o=order: [c[i] for i in o] for order in orders[1:]]  # type: ignore[misc]  # mypy: default of a lambda
-    steps = [lambda c, s=step: [i + s * (-1) ** k for k, i in enumerate(c)] for step in (1, -1)]
-    return found + steps
 
 
 def _slices(trace: Trace, node: Node) -> Iterator[Change]:

@@ -5,8 +5,10 @@ from typing import Any
 import torch
 from torch.fx import Node
 
+from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.origin import origin_of
-from torch_ref.diagnosis.graph.trace import Trace, is_backward
+from torch_ref.diagnosis.graph.trace import Trace
+from torch_ref.torch_private import operator_of
 
 aten: Any = torch.ops.aten
 G = "g"  # the gradient that comes in
@@ -94,9 +96,15 @@ AROUND = {
     aten.embedding_dense_backward.default: "Σ {} of the same index",
 }
 SILENT = {
-    *(aten.view.default, aten._unsafe_view.default, aten.expand.default, aten.unsqueeze.default, aten.squeeze.dims),  # noqa: SLF001  # operators
+    *(
+        aten.view.default,
+        operator_of("_unsafe_view").default,
+        aten.expand.default,
+        aten.unsqueeze.default,
+        aten.squeeze.dims,
+    ),
     *(aten.clone.default, aten.alias.default, aten.detach.default, aten.squeeze.dim, aten.squeeze.default),
-    *(aten._to_copy.default, aten.slice.Tensor, aten.select.int, aten.unfold.default, aten.reshape.default),  # noqa: SLF001
+    *(operator_of("_to_copy").default, aten.slice.Tensor, aten.select.int, aten.unfold.default, aten.reshape.default),
 }
 
 

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from torch_ref.diagnosis.graph.trace import Trace, is_backward
+from torch_ref.diagnosis.graph.nodes import is_backward
+from torch_ref.diagnosis.graph.trace import Trace
 
 OURS = Path(torch.__file__).parent, Path(__file__).parents[2]  # lines of torch and of this package say little
 

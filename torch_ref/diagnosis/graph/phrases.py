@@ -7,11 +7,13 @@ import torch
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.change import Change
+from torch_ref.diagnosis.graph.explanation import Explanation
 from torch_ref.diagnosis.graph.formulas import formula, named, operator
+from torch_ref.diagnosis.graph.naming import argument, is_gradient, one_path, role, subject
+from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.origin import origin_of
-from torch_ref.diagnosis.graph.search import Explanation
 from torch_ref.diagnosis.graph.slopes import activation_of
-from torch_ref.diagnosis.graph.trace import Trace, is_backward, is_real
+from torch_ref.diagnosis.graph.trace import Trace
 
 aten: Any = torch.ops.aten
 
@@ -26,49 +28,27 @@ def _told(trace: Trace, i: int, change: Change) -> str:
         return TOLD[change.kind](trace, i, *change.detail)
     axes = " and ".join(map(str, change.detail[:1] if change.kind != "flipped" else change.detail))
     return (
-        f"{_subject(trace, i)} is {change.kind} along axis {axes}" if axes else f"{_subject(trace, i)} is {change.kind}"
+        f"{subject(trace, i)} is {change.kind} along axis {axes}" if axes else f"{subject(trace, i)} is {change.kind}"
     )
-
-
-def _subject(trace: Trace, i: int) -> str:
-    """What a node gives: a term that has a name, the gradient to something, a value."""
-    node = trace.nodes[i]
-    if role := _role(node):
-        return role
-    outputs = [name for name, position in trace.outputs.items() if position == i]
-    if outputs:
-        return trace.case.label(outputs[0])
-    if not is_backward(node):
-        return named(trace, i)
-    return f"the gradient back through the {operator(origin_of(trace, i).operator)}"
-
-
-def _argument(trace: Trace, i: int, j: int) -> str:
-    """An argument of a node: a gradient, a term, a value."""
-    argument = trace.nodes[i].args[j]
-    if not isinstance(argument, Node):
-        return f"{argument:.6g}" if isinstance(argument, float) else str(argument)
-    text = formula(trace, trace.position[argument], 3, top=False)
-    return text if text != "g" else "the gradient that comes in"
 
 
 def _passed_on(trace: Trace, i: int, j: int) -> str:
     node = trace.nodes[i]
     others = [k for k in range(len(node.args)) if k != j and isinstance(node.args[k], Node)]
     if node.meta.get("is_gradient_acc"):
-        return _one_path(trace, node, j)
+        return one_path(trace, node, j)
     if node.target in (aten.where.self, aten.permute.default, aten.flip.default):
         return _not_moved(trace, i)
-    if activation_of(trace, i) and _is_gradient(trace, node, j):
+    if activation_of(trace, i) and is_gradient(trace, node, j):
         return f"the derivative of the {operator(origin_of(trace, i).operator)} is missing"
     if node.target in (aten.div.Tensor, aten.div.Scalar) and j == 0:
-        return f"the division by {_argument(trace, i, 1)} is missing"
+        return f"the division by {argument(trace, i, 1)} is missing"
     factors = aten.mul.Tensor, aten.mul.Scalar, aten.mm.default, aten.bmm.default
     if others or len(node.args) > 1:
         other = others[0] if others else 1 - min(j, 1)
         kind = "factor" if node.target in factors else "term"
-        what = f"the {kind} {_argument(trace, i, other).removeprefix('the ')}"
-        return f"{_role(node.args[other]) or what} is missing"
+        what = f"the {kind} {argument(trace, i, other).removeprefix('the ')}"
+        return f"{role(node.args[other]) or what} is missing"
     return f"the {operator(str(node.target).removeprefix('aten.').partition('.')[0])} is left out"
 
 
@@ -82,39 +62,8 @@ def _transposed(right: str) -> str:
 def _not_moved(trace: Trace, i: int) -> str:
     target = trace.nodes[i].target
     if target is aten.flip.default:
-        return f"{_argument(trace, i, 0)} is not flipped"
+        return f"{argument(trace, i, 0)} is not flipped"
     return "the mask is not applied" if target is aten.where.self else _transposed(formula(trace, i, 3, top=False))
-
-
-def _role(argument: Any) -> str:
-    return str(argument.meta.get("custom", {}).get("role", "")) if isinstance(argument, Node) else ""
-
-
-def _is_gradient(trace: Trace, node: Node, j: int) -> bool:
-    argument = node.args[j]
-    return isinstance(argument, Node) and is_backward(argument) and is_real(trace.values[trace.position[argument]])
-
-
-def _one_path(trace: Trace, node: Node, j: int) -> str:
-    """Of the paths on which a gradient comes back, what is missing and what is there."""
-    missing, there = (_paths(trace, node.args[k]) for k in (1 - j, j))
-    if len(set(missing + there)) == 1:
-        return "the gradients of several steps are not added up, some are missing"
-    return f"the gradient back through {_listed(missing)} is missing, only that through {_listed(there)} is there"
-
-
-def _listed(paths: list[str]) -> str:
-    return " and ".join(dict.fromkeys(paths))
-
-
-def _paths(trace: Trace, argument: Any) -> list[str]:
-    """What the gradients are of that are added up here."""
-    if argument.meta.get("is_gradient_acc"):
-        return [path for addend in argument.args for path in _paths(trace, addend)]
-    if argument.op == "placeholder":
-        return ["the identity"]
-    origin = origin_of(trace, trace.position[argument])
-    return [f"the {operator(origin.operator)}" + (f" of `{origin.module[0]}`" if origin.module[0] else "")]
 
 
 def _slope(trace: Trace, i: int, name: str) -> str:
@@ -154,28 +103,28 @@ def _constant(trace: Trace, i: int, key: int | str, other: Callable[[Any], Any])
 
 
 def _another(trace: Trace, i: int, j: int, other: int) -> str:
-    return f"{named(trace, other)} is used in place of {_argument(trace, i, j)}"
+    return f"{named(trace, other)} is used in place of {argument(trace, i, j)}"
 
 
 def _block(trace: Trace, i: int, axis: int, k: int, count: int, *, dropped: bool) -> str:
     state = "is zero" if dropped else "is all there is"
-    return f"of {_subject(trace, i)}, block {k + 1} of {count} along axis {axis} {state}"
+    return f"of {subject(trace, i)}, block {k + 1} of {count} along axis {axis} {state}"
 
 
 def _end(trace: Trace, i: int, axis: int, *, which: str, dropped: bool) -> str:
     state = "is zero" if dropped else "is all there is, the rest is zero"
-    return f"of {_subject(trace, i)}, the {which} along axis {axis} {state}"
+    return f"of {subject(trace, i)}, the {which} along axis {axis} {state}"
 
 
 TOLD: dict[str, Callable[..., str]] = {
-    "cut": lambda t, i: f"{_subject(t, i)} is missing" if _role(t.nodes[i]) else f"{_subject(t, i)} is cut: zero",
-    "negated": lambda t, i: f"the sign of {_subject(t, i)} is the wrong way round",
+    "cut": lambda t, i: f"{subject(t, i)} is missing" if role(t.nodes[i]) else f"{subject(t, i)} is cut: zero",
+    "negated": lambda t, i: f"the sign of {subject(t, i)} is the wrong way round",
     "passed on": _passed_on,
-    "other sign": lambda t, i: f"the sign of {_argument(t, i, 1)} is the wrong way round",
-    "twice": lambda t, i, j: f"{_argument(t, i, j)} is applied twice",
-    "multiplied": lambda t, i: f"multiplied by {_argument(t, i, 1)}, not divided",
-    "not transposed": lambda t, i, j: _transposed(_argument(t, i, j)),
-    "reshaped": lambda t, i: f"{_argument(t, i, 0)} is reshaped, where its axes have to change places",
+    "other sign": lambda t, i: f"the sign of {argument(t, i, 1)} is the wrong way round",
+    "twice": lambda t, i, j: f"{argument(t, i, j)} is applied twice",
+    "multiplied": lambda t, i: f"multiplied by {argument(t, i, 1)}, not divided",
+    "not transposed": lambda t, i, j: _transposed(argument(t, i, j)),
+    "reshaped": lambda t, i: f"{argument(t, i, 0)} is reshaped, where its axes have to change places",
     "overwritten": lambda *_: (
         "where an index is repeated, the last one overwrites the others; add them up, as np.add.at does"
     ),
@@ -184,8 +133,8 @@ TOLD: dict[str, Callable[..., str]] = {
         f"the constant {_inner_constant(t, i)} is added after the root, not under it"
     ),
     "indices shifted": lambda *_: "the indices are shifted by one",
-    "sum for mean": lambda t, i: f"a sum stands where the mean belongs ({_argument(t, i, 0)})",
-    "mean for sum": lambda t, i: f"a mean stands where the sum belongs ({_argument(t, i, 0)})",
+    "sum for mean": lambda t, i: f"a sum stands where the mean belongs ({argument(t, i, 0)})",
+    "mean for sum": lambda t, i: f"a mean stands where the sum belongs ({argument(t, i, 0)})",
     "not summed": _not_summed,
     "over other axes": _over,
     "only the first": lambda _t, _i, axes: (
@@ -200,24 +149,24 @@ TOLD: dict[str, Callable[..., str]] = {
     ),
     "slope": _slope,
     "activation": lambda t, i, name: f"{name} stands in place of the {operator(origin_of(t, i).operator)}",
-    "transposed": lambda t, i, a, b: f"{_subject(t, i)} has its axes {a} and {b} exchanged",
+    "transposed": lambda t, i, a, b: f"{subject(t, i)} has its axes {a} and {b} exchanged",
     "block dropped": lambda t, i, axis, k, n: _block(t, i, axis, k, n, dropped=True),
     "block kept": lambda t, i, axis, k, n: _block(t, i, axis, k, n, dropped=False),
     "blocks exchanged": lambda t, i, axis, j, k, n: (
-        f"of {_subject(t, i)}, blocks {j + 1} and {k + 1} of {n} along axis {axis} are exchanged"
+        f"of {subject(t, i)}, blocks {j + 1} and {k + 1} of {n} along axis {axis} are exchanged"
     ),
-    "interleaved": lambda t, i, axis, n: f"{_subject(t, i)} is interleaved by {n} along axis {axis}",
+    "interleaved": lambda t, i, axis, n: f"{subject(t, i)} is interleaved by {n} along axis {axis}",
     "the first dropped": lambda t, i, axis: _end(t, i, axis, which="first", dropped=True),
     "the last dropped": lambda t, i, axis: _end(t, i, axis, which="last", dropped=True),
     "the first kept": lambda t, i, axis: _end(t, i, axis, which="first", dropped=False),
     "the last kept": lambda t, i, axis: _end(t, i, axis, which="last", dropped=False),
-    "the step before": lambda t, i, j: f"{_argument(t, i, j)} is that of the step before",
-    "the step after": lambda t, i, j: f"{_argument(t, i, j)} is that of the step after",
-    "the first step": lambda t, i, j: f"{_argument(t, i, j)} is that of the first step every time",
-    "the last step": lambda t, i, j: f"{_argument(t, i, j)} is that of the last step every time",
+    "the step before": lambda t, i, j: f"{argument(t, i, j)} is that of the step before",
+    "the step after": lambda t, i, j: f"{argument(t, i, j)} is that of the step after",
+    "the first step": lambda t, i, j: f"{argument(t, i, j)} is that of the first step every time",
+    "the last step": lambda t, i, j: f"{argument(t, i, j)} is that of the last step every time",
     "another value": _another,
     "stride ignored": lambda *_: "the stride is not taken into account",
-    "scaled": lambda t, i, factor: f"{_subject(t, i)} is {factor} times what it should be",
+    "scaled": lambda t, i, factor: f"{subject(t, i)} is {factor} times what it should be",
     "edge": lambda t, i, j, change: f"{_told(t, t.position[t.nodes[i].args[j]], change)}, here alone",
     "always": lambda t, i, value: _always(t, i, value=value),
     "all counted": lambda *_: "all are counted, those that are left out too",
@@ -229,7 +178,7 @@ def _always(trace: Trace, i: int, *, value: bool) -> str:
     sign = {"ne": "≠", "eq": "=", "lt": "<", "le": "≤", "gt": ">", "ge": "≥"}.get(str(node.target).split(".")[1], "")
     if value and all("sum" in str(user.target) or "_to_copy" in str(user.target) for user in node.users):
         return "all are counted, those that are left out too"
-    condition = f"the condition {_argument(trace, i, 0)} {sign} {_argument(trace, i, 1)}" if sign else "the mask"
+    condition = f"the condition {argument(trace, i, 0)} {sign} {argument(trace, i, 1)}" if sign else "the mask"
     return f"{condition} is not looked at, as if it {'always' if value else 'never'} held"
 
 

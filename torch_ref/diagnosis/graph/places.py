@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.change import PLACES, SIMPLE, Change
-from torch_ref.diagnosis.graph.trace import Edit, Trace, Values
+from torch_ref.diagnosis.graph.nodes import Values
+from torch_ref.diagnosis.graph.trace import Edit, Trace
 
 BLOCKS = 2, 3, 4  # gates, heads, a fused projection
 MOST = 12  # slices along one axis that are tried one by one

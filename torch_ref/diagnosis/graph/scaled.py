@@ -1,5 +1,6 @@
 """A factor that is wrong by a number: solved for on one case, predicted on the others."""
 
+from collections.abc import Mapping
 from functools import partial
 
 from torch import Tensor
@@ -8,13 +9,14 @@ from torch.fx import Node
 from torch_ref.diagnosis.factors import Factor, plain
 from torch_ref.diagnosis.graph.alike import Group
 from torch_ref.diagnosis.graph.change import SCALED, Change
-from torch_ref.diagnosis.graph.trace import Trace, Values, is_real
+from torch_ref.diagnosis.graph.nodes import Values, is_real
+from torch_ref.diagnosis.graph.trace import Trace
 
 ENOUGH = 6  # numbers, at least, from which a factor is solved for
 POWERS = ((), (("batch", 1),), (("batch", -1),))
 
 
-def scaled(trace: Trace, group: Group, yours: dict[str, Tensor], wrong: frozenset[str]) -> list[Change]:
+def scaled(trace: Trace, group: Group, yours: Mapping[str, Tensor], wrong: frozenset[str]) -> list[Change]:
     """The factor at these nodes that brings the wrong gradients nearest to the candidate's, by powers of the batch."""
     if not is_real(trace.values[group[0]]):
         return []

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.change import SIMPLE, Change
-from torch_ref.diagnosis.graph.trace import Trace, Values, is_backward, is_real
+from torch_ref.diagnosis.graph.nodes import Values, is_backward, is_real
+from torch_ref.diagnosis.graph.trace import Trace
 
 # Of the input x and the output y of an activation.
 FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -1,29 +1,20 @@
 """The results and gradients of one case as one graph of primitive operators, and their replay with edits."""
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.fx import GraphModule, Node
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from torch_ref.cases.case import UPSTREAM, Case, Numbers
-from torch_ref.diagnosis.graph.textbook import table
-from torch_ref.reference.base import BaseReference
+from torch_ref.cases.case import Case, Numbers
+from torch_ref.diagnosis.graph.nodes import Values, compiled, is_backward, is_real, is_real_or_mask, kind_of, target_of
 from torch_ref.torch_private import tracing
 
 aten: Any = torch.ops.aten
-Values: TypeAlias = list[Any]  # of the nodes, by position
 Edit: TypeAlias = Callable[["Trace", Values, Node], Any]  # another value of a node; its own is there already
 Edits: TypeAlias = Mapping[int, Edit]  # by position
-
-
-class NotTracedError(Exception):
-    """There is no graph to search, and why."""
 
 
 class Trace:
@@ -43,7 +34,7 @@ class Trace:
         for name, i in self.outputs.items():
             self.ends.setdefault(i, []).append(name)
         given, self.values = iter(arguments), []
-        self.calls = [_compiled(node, self.position) for node in self.nodes]
+        self.calls = [compiled(node, self.position) for node in self.nodes]
         for node, call in zip(self.nodes, self.calls, strict=True):
             if node.op == "placeholder":
                 self.values.append(next(given))
@@ -96,9 +87,9 @@ class Trace:
         ] = {}  # by number, the kind of the operator that was differentiated: the first that a gradient passes
         for i, node in enumerate(self.nodes):
             if raw[i] >= 0 and not is_backward(node) and self.is_differentiated[i]:
-                last.setdefault(raw[i], _kind(node))
+                last.setdefault(raw[i], kind_of(node))
         return [
-            number if number >= 0 and (is_backward(node) or last.get(number) == _kind(node)) else -1 - i
+            number if number >= 0 and (is_backward(node) or last.get(number) == kind_of(node)) else -1 - i
             for i, (number, node) in enumerate(zip(raw, self.nodes, strict=True))
         ]
 
@@ -143,7 +134,7 @@ class Trace:
             resolve(part, lambda other: values[self.position[other]])
             for part in (node.args if args is None else tuple(args), {**node.kwargs, **kwargs})
         )
-        return _target(node)(*args, **kwargs)
+        return target_of(node)(*args, **kwargs)
 
     def arg(self, node: Node, j: int, values: Values) -> Any:
         """The value of an argument."""
@@ -206,138 +197,3 @@ class Trace:
             else array
             for name, array in arrays.items()
         }
-
-
-def _kind(node: Node) -> tuple[Any, Any]:
-    return node.meta.get("original_aten"), node.meta.get("stack_trace")
-
-
-def is_backward(node: Node) -> bool:
-    """Whether a node belongs to the backward pass."""
-    return "autograd_backward" in node.meta
-
-
-def is_real(value: Any) -> bool:
-    """Whether this is a tensor of floating-point numbers."""
-    return isinstance(value, Tensor) and value.is_floating_point()
-
-
-def is_real_or_mask(value: Any) -> bool:
-    """Whether this is what an edit of the backward pass may change."""
-    return is_real(value) or (isinstance(value, Tensor) and value.dtype is torch.bool)
-
-
-def trace(reference: BaseReference, case: Case, like: Trace | None = None) -> Trace:
-    """The graph of a case. Called while the reference is lent and has just evaluated a case of this precision.
-
-    Where each operator comes from, which takes most of the time, is taken from a graph that is alike, if there is one.
-    Raises NotTracedError if it is not alike.
-    """
-    tensors = [torch.from_numpy(array.copy()) for array in case.arguments.values()]
-    for name, tensor in zip(case.arguments, tensors, strict=True):
-        tensor.requires_grad_(name in case.differentiated)
-
-    def computed(*arguments: Tensor) -> tuple[Tensor, ...]:
-        named = dict(zip(case.arguments, arguments, strict=True))
-        results = reference.results_of(case, named)
-        roots = [result for result in results if result.requires_grad]
-        if like is None:
-            tracing().remember_forward([result.grad_fn for result in roots])
-        upstream = [named[name.replace("out", UPSTREAM, 1)] for name in reference.results] if case.upstream else []
-        upstream = [g for g, result in zip(upstream, results, strict=False) if result.requires_grad]
-        leaves = [named[name] for name in case.differentiated]
-        return (*results, *torch.autograd.grad(roots, leaves, upstream or None))
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns of the time it takes
-        noted = torch.autograd.detect_anomaly(check_nan=False)  # keeps what each backward operator is of
-    first = like is None
-    with ExitStack() as stack:
-        stack.enter_context(sdpa_kernel(SDPBackend.MATH))  # the others are no primitive operators
-        for note in (noted, _modules_noted(reference.module), tracing().preserve_node_meta()) if first else ():
-            stack.enter_context(note)
-        graph = tracing().make_fx(computed, decomposition_table=table(), record_stack_traces=first)(*tensors)
-    if like is not None:
-        if _pattern(graph) != _pattern(like.graph):
-            raise NotTracedError("its graph is another one for each batch")
-        for node, other in zip(graph.graph.nodes, like.graph.graph.nodes, strict=True):
-            node.meta = other.meta
-    _tidy(graph)
-    names = (*reference.results, *case.differentiated)
-    return Trace(graph, case, [tensor.detach() for tensor in tensors], names)
-
-
-@contextmanager
-def _modules_noted(module: nn.Module | None) -> Iterator[None]:
-    """While entered, what is traced within a submodule has its name and class in meta["custom"]."""
-    entered: list[Any] = []
-    handles = []
-    for name, part in module.named_modules() if module else ():
-
-        def enter(part: nn.Module, _args: Any, name: str = name) -> None:
-            entered.append(tracing().annotate({"module": (name, type(part).__name__)}))
-            entered[-1].__enter__()
-
-        def leave(*_: Any) -> None:
-            entered.pop().__exit__(None, None, None)
-
-        handles += [part.register_forward_pre_hook(enter), part.register_forward_hook(leave)]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _pattern(graph: GraphModule) -> list[str]:
-    """What must be alike for an edit to be carried over to another case; in place or not is."""
-    return [f"{str(node.target).replace('_.', '.')} {len(node.args)}" for node in graph.graph.nodes]
-
-
-def _tidy(graph: GraphModule) -> None:
-    """add_ becomes add, and so on: else a replay writes into the values kept. What is saved is what it was saved of."""
-    for node in graph.graph.nodes:
-        name = getattr(getattr(node.target, "_schema", None), "name", "")
-        if name.endswith("_") and not name.endswith("__"):
-            packet = getattr(aten, name.removeprefix("aten::")[:-1])
-            node.target = getattr(packet, node.target._overloadname)  # noqa: SLF001  # an operator's own
-        if is_backward(node):
-            for argument in node.all_input_nodes:
-                source = argument
-                while source.target in (aten.alias.default, aten.detach.default):
-                    source = source.args[0]
-                node.replace_input_with(argument, source)
-
-
-def _target(node: Node) -> Any:
-    """An edit may have changed the strides: a view then has to copy."""
-    return torch.reshape if node.target in (aten.view.default, aten._unsafe_view.default) else node.target  # noqa: SLF001  # an operator
-
-
-def _compiled(node: Node, position: Mapping[Node, int]) -> Callable[[Values], Any]:
-    """What computes a node from the values of the others, quickly where its arguments are plain."""
-    target = _target(node)
-    plain = not any(isinstance(a, list | tuple | dict) and _has_node(a) for a in (*node.args, *node.kwargs.values()))
-    if plain and not any(isinstance(a, Node) for a in node.kwargs.values()):
-        arguments, kwargs = list(node.args), dict(node.kwargs)
-        places = [(j, position[a]) for j, a in enumerate(arguments) if isinstance(a, Node)]
-
-        def quick(values: Values) -> Any:
-            resolved = arguments.copy()
-            for j, i in places:
-                resolved[j] = values[i]
-            return target(*resolved, **kwargs)
-
-        return quick
-    resolve = tracing().map_arg
-
-    def general(values: Values) -> Any:
-        args, kwargs = resolve((node.args, dict(node.kwargs)), lambda other: values[position[other]])
-        return target(*args, **kwargs)
-
-    return general
-
-
-def _has_node(argument: Any) -> bool:
-    parts = argument.values() if isinstance(argument, dict) else argument
-    return any(isinstance(part, Node) for part in parts)

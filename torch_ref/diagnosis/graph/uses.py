@@ -8,7 +8,8 @@ from torch.fx import Node
 
 from torch_ref.diagnosis.graph.alike import Group, sources
 from torch_ref.diagnosis.graph.change import OTHERS, STEPS, Change
-from torch_ref.diagnosis.graph.trace import Trace, Values, is_real
+from torch_ref.diagnosis.graph.nodes import Values, is_real
+from torch_ref.diagnosis.graph.trace import Trace
 
 
 def uses(trace: Trace, group: Group, *, steps: bool) -> Iterator[Change]:

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 from torch.fx import Node
 
+from torch_ref.diagnosis.graph.explanation import BACKWARD, DERIVATIVE, FORWARD, RECOMPUTED, VALUE, Explanation
 from torch_ref.diagnosis.graph.formulas import formula, operator
 from torch_ref.diagnosis.graph.origin import Origin, origin_of, steps
 from torch_ref.diagnosis.graph.phrases import phrase
-from torch_ref.diagnosis.graph.search import BACKWARD, DERIVATIVE, FORWARD, RECOMPUTED, VALUE, Explanation
 from torch_ref.diagnosis.graph.trace import Trace
 
 PASS = {
@@ -30,6 +30,8 @@ def sentence(trace: Trace, explanation: Explanation) -> Words:
     """What is wrong, where, and what is expected there."""
     i = explanation.group[0]
     what = phrase(trace, explanation)
+    if explanation.way == DERIVATIVE and explanation.change.kind == "cut":
+        what = f"{formula(trace, i)} is taken as a constant"
     where = place(origin_of(trace, _told(trace, i)))
     text = f"{what}, {PASS[explanation.way].format(where)}{_steps(trace, explanation)}"
     told = Words(what, f"{text}.{_expected(trace, i)}")
