@@ -13,14 +13,14 @@ DTYPES = pytest.mark.parametrize("dtype", ["float64", "float32"])
 
 PLANTED = {
     "softmax_regression": ("    dL_dZ /= len(X)\n", "", {"weight", "bias"}, "batch × autograd's (not divided by the b"),
-    "relu_mlp": ("dL_dG2 @ W2 * (G1 > 0)", "dL_dG2 @ W2", {"0.weight", "0.bias"}, "right: loss, dL/d2.weight, dL/d2.b"),
+    "relu_mlp": ("dL_dG2 @ W2 * (G1 > 0)", "dL_dG2 @ W2", {"0.weight", "0.bias"}, "derivative of the ReLU is missing"),
     "convnet": ("dL_dC, patches)", "dL_dC, patches)[..., ::-1, ::-1]", {"0.weight"}, "backwards along axis 2 and 3"),
-    "layernorm_gelu": (" - N * (dL_dN * N).mean(axis=1, keepdims=True)", "", {"0.weight", "0.bias"}, "wrong: dL/d0.w"),
+    "layernorm_gelu": (" - N * (dL_dN * N).mean(axis=1, keepdims=True)", "", {"0.weight", "0.bias"}, "from the variance"),
     "attention": (
         "    dL_dscores /= X.dtype.type(math.sqrt(HEAD))\n", "", {"query.weight", "key.weight"}, "√3 × autograd's"
     ),
     "rnn": (
-        "dL_dG @ U ", "dL_dG @ U.T ", {f"cell.{p}_{q}" for p in ("weight", "bias") for q in ("ih", "hh")}, "right: loss"
+        "dL_dG @ U ", "dL_dG @ U.T ", {f"cell.{p}_{q}" for p in ("weight", "bias") for q in ("ih", "hh")}, "is transposed,"
     ),
 }  # fmt: skip  # one a line
 
@@ -81,23 +81,23 @@ OF_PEOPLE = {
         "a sign": Planted("return upstream @", "return -upstream @", {"x"}, "the sign is the wrong way round"),
     },
     "layer_library, relu": {
-        "no slope": Planted("upstream * self.positive", "upstream", {"x"}, "wrong: ∂/∂x; right: out"),
+        "no slope": Planted("upstream * self.positive", "upstream", {"x"}, "the derivative of the ReLU is missing"),
     },
     "layer_library, layer_norm": {
-        "the scale is a constant": Planted(" - along_scale)", ")", {"x"}, "wrong: ∂/∂x; right: out, ∂/∂weight"),
+        "the scale is a constant": Planted(" - along_scale)", ")", {"x"}, "the term that comes from the variance is"),
     },
     "layer_library, softmax_cross_entropy": {
         "no upstream": Planted("return upstream * dx", "return dx", {"x"}, "the same whatever upstream is"),
     },
     "rms_norm_function": {
         "a mean over batch and time": Planted(".sum(dim=(0, 1))", ".mean(dim=(0, 1))", {"weight"}, "1/(3 batch) ×"),
-        "the scale is a constant": Planted(" - along_scale)", ")", {"x"}, "wrong: ∂/∂x; right: out, ∂/∂weight"),
+        "the scale is a constant": Planted(" - along_scale)", ")", {"x"}, "back through the power is missing"),
         "no gradient to the gain": Planted("return dx, dgain", "return dx, None", {"weight"}, "not an array: None"),
     },
     "dot_in_c": {
         "a bias of one sample": Planted("db[j] += dz", "db[j] = dz", {"b"}, "only the last sample of the batch counts"),
         "a sign": Planted("dW[j * inputs + k] +=", "dW[j * inputs + k] -=", {"W"}, "-1 × autograd's"),
-        "the slope of z³": Planted("(1 + 3 * D * z * z)", "(1 + D * z * z)", {"x", "W", "b"}, "right: out"),
+        "the slope of z³": Planted("(1 + 3 * D * z * z)", "(1 + D * z * z)", {"x", "W", "b"}, "is taken as a constant"),
     },
     "student_class": {
         "the slope of what is activated": Planted(

@@ -2,7 +2,8 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import torch
 from torch._decomp import decomposition_table
@@ -42,3 +43,35 @@ def out_of_place(func: Any) -> Any:
     name = func._schema.name.removeprefix("aten::")  # noqa: SLF001
     packet = getattr(torch.ops.aten, name.removesuffix("_"), None) if name.endswith("_") else None
     return getattr(packet, func._overloadname, None)  # noqa: SLF001
+
+
+class Tracing(NamedTuple):
+    """What tracing a graph of primitive operators takes."""
+
+    make_fx: Callable[..., Any]
+    core_aten_decompositions: Callable[[], dict[Any, Any]]
+    get_decompositions: Callable[[list[Any]], dict[Any, Any]]
+    annotate: Callable[[dict[str, Any]], Any]  # while entered, what is traced has this in meta["custom"]
+    preserve_node_meta: Callable[[], Any]
+    remember_forward: Callable[[list[Any]], None]  # what is traced after knows the seq_nr of the forward operator
+    map_arg: Callable[..., Any]
+
+
+@cache
+def tracing() -> Tracing:
+    """Imported when it is called: only failures pay for it, a second or so."""
+    from torch._decomp import core_aten_decompositions, get_decompositions  # noqa: PLC0415  # costs a second
+    from torch._functorch._aot_autograd.logging_utils import setup_stacktrace_preservation_hooks  # noqa: PLC0415
+    from torch.fx.experimental.proxy_tensor import make_fx  # noqa: PLC0415
+    from torch.fx.node import map_arg  # noqa: PLC0415
+    from torch.fx.traceback import annotate, preserve_node_meta  # noqa: PLC0415
+
+    return Tracing(
+        *(make_fx, core_aten_decompositions, get_decompositions, annotate, preserve_node_meta),
+        *(setup_stacktrace_preservation_hooks, map_arg),
+    )
+
+
+def operator_of(name: str) -> Any:
+    """An operator of torch by name: many begin with an underscore."""
+    return getattr(torch.ops.aten, name)

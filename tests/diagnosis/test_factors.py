@@ -91,7 +91,8 @@ def test_a_parameters_value_is_not_called_a_stray_constant():
         return ((scale * y - t) ** 2).mean(), (dL_dy.T @ x, (dL_dy * y).sum())
 
     (finding,) = check(divided, reference=Reference(Scaled(), F.mse_loss, draw_rows), cases=10).findings
-    assert (finding.kind, finding.name, finding.tensors) == ("chain", "unexplained", ("w",))
+    assert (finding.kind, finding.tensors) == ("mistake", ("w",))
+    assert "the factor `scale` is missing" in finding.text
 
 
 IN_ANY_NETWORK = {"sign": (-1, ("0.weight",)), "stray 2": (2, ("0.weight", "0.bias"))}

@@ -10,6 +10,7 @@ from torch_ref.diagnosis.data import dropped, ignored
 from torch_ref.diagnosis.evidence import Evidence, gather
 from torch_ref.diagnosis.factors import factors
 from torch_ref.diagnosis.forms import forms, precision
+from torch_ref.diagnosis.graph.detector import graph_edits
 from torch_ref.diagnosis.sizes import only_for
 from torch_ref.outcome import Outcome
 from torch_ref.reference.base import BaseReference
@@ -86,4 +87,4 @@ def unexplained(
         yield Finding("chain", "unexplained", tuple(left), text)
 
 
-GENERAL = (factors, clipped, forms, precision, dropped, ignored, nothing_to_compare, unexplained)
+GENERAL = (factors, clipped, forms, precision, dropped, ignored, nothing_to_compare, graph_edits, unexplained)

@@ -6,10 +6,13 @@ from functools import partial
 from torch_ref.candidate.calling import Candidate
 from torch_ref.cases.case import NORMAL, Case
 from torch_ref.comparison import compare
-from torch_ref.reference.base import BaseReference
+from torch_ref.diagnosis.explaining import distance, largest
+from torch_ref.errors import ContractError
+from torch_ref.reference.base import BaseReference, Evaluate
 from torch_ref.results import Comparison
 
-TRIES = 20
+TRIES = 12
+ROUGHLY = 1e-6  # relative: further off is wrong, whatever the noise
 
 
 @dataclass(frozen=True)
@@ -60,12 +63,31 @@ def gather(candidate: Candidate, reference: BaseReference, failed: Case) -> Evid
         cases = [replace(draw(*sizes, seed=seed), asked=failed.asked) for seed in range(TRIES * i, TRIES * (i + 1))]
         if failed.saturated or failed.kind != NORMAL:
             cases = [_first_wrong(candidate, reference, cases)]
+        else:
+            cases = most_wrong_first(candidate, reference, cases)
         comparisons.append(_well_conditioned(candidate, reference, cases))
     # A loss that comes for some sizes only is no evidence.
     always = set(comparisons[0].lines).intersection(*(of.lines for of in comparisons))
     lines = [{name: line for name, line in of.lines.items() if name in always} for of in comparisons]
     comparisons = [replace(of, lines=some) for of, some in zip(comparisons, lines, strict=True)]
     return Evidence(candidate, reference, comparisons)
+
+
+def most_wrong_first(candidate: Candidate, reference: BaseReference, cases: list[Case]) -> list[Case]:
+    """The cases, those first in which most is wrong: some mistakes show only where a token is repeated, say."""
+    with reference.lent() as evaluate:
+        return sorted(cases, key=lambda case: -_count_wrong(candidate, case, evaluate))
+
+
+def _count_wrong(candidate: Candidate, case: Case, evaluate: Evaluate) -> int:
+    """Roughly: without measuring what rounding does."""
+    right = evaluate(case)
+    try:
+        yours = candidate(case).arrays
+    except ContractError:
+        return 0
+    off = {name: distance(yours.get(name), array) > ROUGHLY * largest(array) for name, array in right.items()}
+    return sum(off.values())
 
 
 def _well_conditioned(candidate: Candidate, reference: BaseReference, cases: list[Case]) -> Comparison:

@@ -91,7 +91,7 @@ def find_factor(comparisons: list[Comparison], name: str) -> Factor | None:
     slack = max(comparison.lines[name].allowed / comparison.lines[name].largest for comparison in comparisons)
     for powers in _powers(list(first.case.sizes)):
         unit = Factor(1.0, tuple(powers.items()))
-        factor = Factor(_plain(_ratio(first, name) / unit.of(first.case.sizes), slack), unit.powers)
+        factor = Factor(plain(_ratio(first, name) / unit.of(first.case.sizes), slack), unit.powers)
         if np.isfinite(factor.constant) and all(_reproduces(factor, comparison, name) for comparison in comparisons):
             return factor
     return None
@@ -119,7 +119,7 @@ def _ratio(comparison: Comparison, name: str) -> float:
     return float(comparison.yours[name][index]) / float(right[index])
 
 
-def _plain(ratio: float, slack: float) -> float:
+def plain(ratio: float, slack: float) -> float:
     """The plain number that a ratio stands for, if one is within what rounding allows; else the ratio."""
     if not np.isfinite(ratio):
         return ratio
@@ -131,7 +131,8 @@ def _plain(ratio: float, slack: float) -> float:
 
 def _reproduces(factor: Factor, comparison: Comparison, name: str) -> bool:
     value = factor.of(comparison.case.sizes)
-    difference = np.abs(comparison.yours[name] - value * comparison.autograd[name].astype(float)).max()
+    with np.errstate(over="ignore", invalid="ignore"):  # a candidate's numbers may be of any size
+        difference = np.abs(comparison.yours[name] - value * comparison.autograd[name].astype(float)).max()
     return bool(difference <= max(abs(value), 1e-3) * comparison.lines[name].allowed)
 
 

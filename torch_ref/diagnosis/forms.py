@@ -25,7 +25,8 @@ def forms(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
             yield Finding("form", order, (name,), f"{evidence.label(name)}: the right numbers, but {order}.")
         elif other := _other(evidence, name):
             found = f"{evidence.label(name)} is {evidence.label(other)}"
-            text = f"{found}: return the gradients in the order of the parameters."
+            mend = "return the gradients in the order of the parameters" if other in wrong else "compute its own"
+            text = f"{found}: {mend}."
             yield Finding("mistake", found, (name,), text)
 
 

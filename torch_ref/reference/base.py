@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from torch_ref.cases.case import Case, Numbers
 from torch_ref.cases.drawing import Cases
@@ -41,6 +41,11 @@ class BaseReference(ABC):
     @abstractmethod
     def cases(self) -> Cases:
         """What draws its cases."""
+
+    @property
+    def module(self) -> nn.Module | None:
+        """The module that is run, if there is one."""
+        return None
 
     @property
     @abstractmethod

@@ -36,6 +36,11 @@ class ModuleReference(BaseReference):
         """The module."""
 
     @property
+    def module(self) -> nn.Module | None:
+        """The module."""
+        return self.network
+
+    @property
     @abstractmethod
     def loss_function(self) -> Callable[[Any, Any], Tensor]:
         """A scalar of what the module returns and of the targets; a module itself, perhaps."""

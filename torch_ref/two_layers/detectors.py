@@ -14,6 +14,7 @@ from torch_ref.diagnosis.evidence import Evidence
 from torch_ref.diagnosis.explaining import Make, distance, matched
 from torch_ref.diagnosis.factors import Factor, factors, general_why, is_every_gradient
 from torch_ref.diagnosis.forms import forms, precision
+from torch_ref.diagnosis.graph.detector import graph_edits
 from torch_ref.results import Finding
 from torch_ref.two_layers.mistake import Mistake
 from torch_ref.two_layers.mistakes import MISTAKES
@@ -174,5 +175,6 @@ DETECTORS = (
     ignored,
     torchs_clamps,
     nothing_to_compare,
+    graph_edits,
     partial(unexplained, where=where_it_enters),
 )

@@ -38,3 +38,12 @@ def last_row_zero(tensor: Tensor) -> Tensor:
     tensor = tensor.clone()
     tensor[-1] = 0
     return tensor
+
+
+def updated_each_sample(W2: Tensor, S1: Tensor, dL_dG2: Tensor, rate: float) -> Tensor:
+    """∂L/∂S1, each sample's with the W2 that the samples before have updated."""
+    columns = []
+    for i in range(S1.shape[1]):
+        columns.append(W2.T @ dL_dG2[:, i])  # (hidden,)
+        W2 = W2 - rate * dL_dG2[:, i, None] @ S1[None, :, i]  # (out, hidden)
+    return torch.stack(columns, dim=1)  # (hidden, batch)

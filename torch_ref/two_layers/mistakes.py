@@ -5,13 +5,19 @@ A mistake replaces one stage, or one and its own derivative; everything after it
 
 import torch
 
-from torch_ref.two_layers.mistake import Mistake, last_row_zero, sigma_prime
+from torch_ref.two_layers.gradient_mistakes import GRADIENT_MISTAKES
+from torch_ref.two_layers.mistake import Mistake, sigma_prime, updated_each_sample
 from torch_ref.two_layers.stages import ACTIVATIONS
 
 MISTAKES = (
     # The forward pass
     Mistake("the hidden activation is missing", "S1 = {f}(G1)", {"S1": lambda s: s.G1}),
     Mistake("the bias B1 is missing in the forward pass", "G1 = W1 X + B1", {"G1": lambda s: s.W1 @ s.inputs.T}),
+    Mistake(
+        "one number of B1 is added for all hidden units",
+        "G1 = W1 X + B1, a number for each hidden unit",
+        {"G1": lambda s: s.W1 @ s.inputs.T + s.B1[0]},
+    ),
     Mistake("the bias B2 is missing in the forward pass", "G2 = W2 S1 + B2", {"G2": lambda s: s.W2 @ s.S1}),
     *(
         Mistake(
@@ -62,6 +68,16 @@ MISTAKES = (
         {"loss": lambda s: s.losses.sum() / s.terms + s.p / 2 * ((s.W1**2).sum() + (s.W2**2).sum())},
         (),
     ),
+    Mistake(
+        "the loss is the mean of |S2 - t|",
+        "take the loss that is meant; |x| has the derivative sign(x)",
+        {"losses": lambda s: (s.S2 - s.t).abs(), "dL_dS2": lambda s: (s.S2 - s.t).sign() / s.terms},
+    ),
+    Mistake(
+        "the loss is the norm of S2 - t",
+        "take the mean of the squares: a norm is the root of their sum",
+        {"loss": lambda s: (s.S2 - s.t).norm(), "dL_dS2": lambda s: (s.S2 - s.t) / (s.S2 - s.t).norm()},
+    ),
     # σ′ of the output layer
     Mistake("σ′ is missing in the output layer", "∂L/∂G2 = ∂L/∂S2 · S2 (1-S2)", {"dL_dG2": lambda s: s.dL_dS2}),
     Mistake(
@@ -84,6 +100,12 @@ MISTAKES = (
         "∂L/∂S1 is computed with an updated W2 (W2 - {p:.3g} ∂L/∂W2)",
         "compute every gradient before the first update",
         {"dL_dS1": lambda s: (s.W2 - s.p * s.dL_dG2 @ s.S1.T).T @ s.dL_dG2},
+        (),
+    ),
+    Mistake(
+        "W2 is updated after each sample, and the next sample's ∂L/∂S1 computed with it (learning rate {p:.3g})",
+        "compute every gradient of the batch before the first update",
+        {"dL_dS1": lambda s: updated_each_sample(s.W2, s.S1, s.dL_dG2, s.p)},
         (),
     ),
     Mistake(
@@ -131,60 +153,5 @@ MISTAKES = (
         )
         for name, (_, _, slope, *_) in ACTIVATIONS.items()
     ),
-    # The gradients themselves
-    Mistake("∂L/∂W1 lacks {f}′ of the hidden layer", "∂L/∂W1 = ∂L/∂G1 X", {"W1": lambda s: s.dL_dS1 @ s.inputs}),
-    Mistake(
-        "∂L/∂W1 is computed from S1, not from the inputs",
-        "∂L/∂W1 = ∂L/∂G1 · inputs",
-        {"W1": lambda s: s.dL_dG1 @ s.S1.T},
-    ),
-    Mistake(
-        "the last row of ∂L/∂W1 is left at 0", "fill every row", {"W1": lambda s: last_row_zero(s.dL_dG1 @ s.inputs)}
-    ),
-    Mistake(
-        "∂L/∂W1 has weight decay in it ({p:.3g} W1)",
-        "return the gradient of the loss alone",
-        {"W1": lambda s: s.dL_dG1 @ s.inputs + s.p * s.W1},
-        (),
-    ),
-    Mistake(
-        "∂L/∂B1 lacks {f}′ of the hidden layer",
-        "∂L/∂B1 = Σ ∂L/∂G1 over the batch",
-        {"B1": lambda s: s.dL_dS1.sum(1, keepdim=True)},
-    ),
-    Mistake("∂L/∂B1 is not summed over the batch", "sum it over the batch", {"B1": lambda s: s.dL_dG1}),
-    Mistake(
-        "∂L/∂B1 is summed over the hidden units, not over the batch",
-        "∂L/∂G1.sum(axis=1, keepdims=True) for a (hidden, batch) array",
-        {"B1": lambda s: s.dL_dG1.sum(0, keepdim=True)},
-    ),
-    Mistake("∂L/∂B1 is summed over everything", "sum over the batch alone", {"B1": lambda s: s.dL_dG1.sum()}),
-    Mistake("∂L/∂W2 lacks σ′ of the output layer", "∂L/∂W2 = ∂L/∂G2 S1ᵀ", {"W2": lambda s: s.dL_dS2 @ s.S1.T}),
-    Mistake("∂L/∂W2 is computed from G1, not from S1", "∂L/∂W2 = ∂L/∂G2 S1ᵀ", {"W2": lambda s: s.dL_dG2 @ s.G1.T}),
-    Mistake(
-        "∂L/∂W2 is computed from the inputs, not from S1", "∂L/∂W2 = ∂L/∂G2 S1ᵀ", {"W2": lambda s: s.dL_dG2 @ s.inputs}
-    ),
-    Mistake(
-        "the last column of ∂L/∂W2 is left at 0",
-        "fill every column",
-        {"W2": lambda s: last_row_zero(s.S1 @ s.dL_dG2.T).T},
-    ),
-    Mistake(
-        "∂L/∂W2 has weight decay in it ({p:.3g} W2)",
-        "return the gradient of the loss alone",
-        {"W2": lambda s: s.dL_dG2 @ s.S1.T + s.p * s.W2},
-        (),
-    ),
-    Mistake(
-        "∂L/∂B2 lacks σ′ of the output layer",
-        "∂L/∂B2 = Σ ∂L/∂G2 over the batch",
-        {"B2": lambda s: s.dL_dS2.sum(1, keepdim=True)},
-    ),
-    Mistake("∂L/∂B2 is not summed over the batch", "sum it over the batch", {"B2": lambda s: s.dL_dG2}),
-    Mistake(
-        "∂L/∂B2 is summed over the outputs, not over the batch",
-        "∂L/∂G2.sum(axis=1, keepdims=True) for an (out, batch) array",
-        {"B2": lambda s: s.dL_dG2.sum(0, keepdim=True)},
-    ),
-    Mistake("∂L/∂B2 is summed over everything", "sum over the batch alone", {"B2": lambda s: s.dL_dG2.sum()}),
+    *GRADIENT_MISTAKES,
 )

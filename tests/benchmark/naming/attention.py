@@ -1,0 +1,173 @@
+"""Causal and multi-head attention, a softmax by itself."""
+
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from tests.benchmark.naming.kind import Kind
+from torch_ref import Operator, Reference
+
+TIME, WIDTH, HEADS = 4, 6, 2
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def softmax_back(dP, P, m):
+    if m == "diagonal of the Jacobian only":
+        return dP * P * (1 - P)
+    if m == "P times dP":
+        return P * dP
+    if m == "softmax not differentiated":
+        return dP
+    axis = -2 if m == "sum over the other axis" else -1
+    inner = dP if m == "sum of dP alone" else P * dP
+    return P * (dP - inner.sum(axis, keepdims=True))
+
+
+class Causal(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.query, self.key, self.value = (nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(3))
+
+    def forward(self, X):
+        Q, K, V = self.query(X), self.key(X), self.value(X)
+        scores = Q @ K.mT / math.sqrt(WIDTH)
+        later = torch.ones(TIME, TIME, dtype=torch.bool).triu(1)
+        return scores.masked_fill(later, -math.inf).softmax(-1) @ V
+
+
+def causal(X, T, Wq, Wk, Wv, m):
+    Q, K, V = X @ Wq.T, X @ Wk.T, X @ Wv.T
+    scale = 1 if m == "scale missing" else 1 / WIDTH if m == "scale 1/d" else 1 / math.sqrt(WIDTH)
+    later = np.triu(np.ones((TIME, TIME), bool), 2 if m == "mask shifted" else 1)
+    scores = np.where(later & (m != "no mask"), -np.inf, Q @ K.swapaxes(1, 2) * scale)
+    P = softmax(scores)
+    Y = P @ V
+    dY = 2 * (Y - T) / Y.size
+    dV = (P if m == "P not transposed" else P.swapaxes(1, 2)) @ dY
+    dP = dY @ V.swapaxes(1, 2)
+    if m == "probabilities unmasked in the backward pass":
+        P = softmax(Q @ K.swapaxes(1, 2) * scale)
+    dS = softmax_back(dP, P, m)
+    dS = dS * {"scale missing in the backward pass": 1, "scale twice": scale**2}.get(m, scale)
+    dQ, dK = dS @ K, (dS if m == "scores not transposed for K" else dS.swapaxes(1, 2)) @ Q
+    if m == "query and key exchanged":
+        dQ, dK = dK, dQ
+    if m == "V cut":
+        dV = np.zeros_like(dV)
+    return ((Y - T) ** 2).mean(), tuple(np.einsum("bth,btw->hw", d, X) for d in (dQ, dK, dV))
+
+
+class Heads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.qkv = nn.Linear(WIDTH, 3 * WIDTH)
+        self.out = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x):
+        q, k, v = (t.unflatten(-1, (HEADS, -1)).transpose(1, 2) for t in self.qkv(x).chunk(3, -1))
+        y = nn.functional.scaled_dot_product_attention(q, k, v)
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
+def heads(g, x, W, b, V, c, m):
+    size = WIDTH // HEADS
+    apart = lambda t: t.reshape(*t.shape[:2], HEADS, size).swapaxes(1, 2)  # noqa: E731
+    together = lambda t: t.swapaxes(1, 2).reshape(*x.shape)  # noqa: E731
+    q, k, v = map(apart, np.split(x @ W.T + b, 3, -1))
+    P = softmax(q @ k.swapaxes(2, 3) / math.sqrt(size))
+    y = together(P @ v)
+    out = y @ V.T + c
+    flat = g.reshape(-1, WIDTH)
+    dy = g @ (V.T if m == "output weight not transposed" else V)
+    dy = dy.reshape(len(x), HEADS, TIME, size) if m == "heads not moved back" else apart(dy)
+    dv = P.swapaxes(2, 3) @ dy
+    dS = softmax_back(dy @ v.swapaxes(2, 3), P, m)
+    dS /= math.sqrt(WIDTH) if m == "scale of the whole width" else math.sqrt(size)
+    dq, dk = dS @ k, dS.swapaxes(2, 3) @ q
+    if m == "one head only":
+        dq[:, 1:] = 0
+    parts = [together(d) for d in (dq, dk, dv)]
+    if m == "query and value exchanged":
+        parts.reverse()
+    if m == "key cut":
+        parts[1] = np.zeros_like(parts[1])
+    d = np.concatenate(parts, -1)
+    dW = np.einsum("bth,btw->hw", d, x)
+    db = d.sum((0, 1))
+    if m == "bias of the last step only":
+        db = d[:, -1].sum(0)
+    dx = d @ W
+    if m == "no gradient through the values":
+        d[..., 2 * WIDTH :] = 0
+        dx = d @ W
+    return out, (dx, dW, db, flat.T @ y.reshape(-1, WIDTH), flat.sum(0))
+
+
+def softmax_alone(g, x, m):
+    P = softmax(x)
+    return P, (softmax_back(g, P, m),)
+
+
+KINDS = (
+    Kind(
+        "causal attention",
+        Reference(
+            Causal(),
+            nn.functional.mse_loss,
+            lambda r, n: (r.standard_normal((n, TIME, WIDTH)), r.standard_normal((n, TIME, WIDTH))),
+        ),
+        causal,
+        {
+            "scale missing": (),
+            "scale 1/d": (),
+            "no mask": (),
+            "mask shifted": (),
+            "P not transposed": (),
+            "probabilities unmasked in the backward pass": (),
+            "diagonal of the Jacobian only": (),
+            "P times dP": (),
+            "softmax not differentiated": (),
+            "sum over the other axis": (),
+            "scale missing in the backward pass": (),
+            "scale twice": (),
+            "scores not transposed for K": (),
+            "query and key exchanged": (),
+            "V cut": (),
+        },
+    ),
+    Kind(
+        "multi-head attention",
+        Operator(Heads(), lambda r, n: {"x": r.standard_normal((n, TIME, WIDTH))}),
+        heads,
+        {
+            "output weight not transposed": (),
+            "heads not moved back": (),
+            "scale of the whole width": (),
+            "one head only": (),
+            "query and value exchanged": (),
+            "key cut": (),
+            "bias of the last step only": (),
+            "no gradient through the values": (),
+            "P times dP": (),
+            "diagonal of the Jacobian only": (),
+        },
+    ),
+    Kind(
+        "softmax",
+        Operator(torch.nn.Softmax(-1), lambda r, n: {"x": r.standard_normal((n, 5))}),
+        softmax_alone,
+        {
+            "diagonal of the Jacobian only": (),
+            "P times dP": (),
+            "softmax not differentiated": (),
+            "sum over the other axis": (),
+            "sum of dP alone": (),
+        },
+    ),
+)

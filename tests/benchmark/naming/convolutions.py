@@ -1,0 +1,186 @@
+"""Convolutions: plain, depthwise and transposed, with a stride; max and average pooling."""
+
+import numpy as np
+from torch import nn
+
+from tests.benchmark.naming.kind import Kind
+from torch_ref import Operator
+
+
+def patches(x, k, stride):
+    """(batch, channels, out, k) of an input (batch, channels, length)."""
+    windows = np.lib.stride_tricks.sliding_window_view(x, k, axis=2)
+    return windows[:, :, ::stride]
+
+
+def spread(dP, length, stride):
+    """What `patches` takes apart put together again, added up where windows overlap."""
+    dx = np.zeros((*dP.shape[:2], length))
+    for i in range(dP.shape[2]):
+        dx[:, :, i * stride : i * stride + dP.shape[3]] += dP[:, :, i]
+    return dx
+
+
+def spread_over(dP, length, stride):
+    dx = np.zeros((*dP.shape[:2], length))
+    for i in range(dP.shape[2]):
+        dx[:, :, i * stride : i * stride + dP.shape[3]] = dP[:, :, i]
+    return dx
+
+
+def convolution(g, x, w, b, m):
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1)))
+    P = patches(padded, 3, 2)  # batch, in, out length, k
+    out = np.einsum("bilk,oik->bol", P, w) + b[:, None]
+    dw = np.einsum("bol,bilk->oik", g, P)
+    if m == "kernel flipped in its gradient":
+        dw = dw[..., ::-1]
+    kernel = w[..., ::-1] if m == "kernel not flipped" else w
+    dP = np.einsum("bol,oik->bilk", g, kernel)
+    put = spread_over if m == "overlaps overwritten" else spread
+    dx = put(dP, padded.shape[2], 1 if m == "stride ignored" else 2)
+    dx = dx[..., :-2] if m == "padding cut on one side" else dx[..., 1:-1]
+    db = {
+        "bias over the batch alone": g.sum(0)[:, 0],
+        "bias of the first place": g[:, :, 0].sum(0),
+        "bias averaged": g.mean((0, 2)),
+    }
+    return out, (dx, dw, db.get(m, g.sum((0, 2))))
+
+
+def depthwise(g, x, w, b, m):
+    P = patches(x, 3, 1)
+    out = np.einsum("bclk,ck->bcl", P, w[:, 0]) + b[:, None]
+    dw = np.einsum("bcl,bclk->ck", g, P)
+    if m == "kernel flipped in its gradient":
+        dw = dw[:, ::-1]
+    if m == "channels exchanged":
+        dw = dw[::-1]
+    if m == "the last tap left at zero":
+        dw[:, -1] = 0
+    kernel = w[:, 0, ::-1] if m == "kernel not flipped" else w[:, 0]
+    if m == "one kernel for all channels":
+        kernel = np.broadcast_to(kernel.sum(0), kernel.shape)
+    dP = np.einsum("bcl,ck->bclk", g, kernel)
+    if m == "the middle tap only":
+        dP[..., [0, 2]] = 0
+    return out, (
+        spread(dP, x.shape[2], 1),
+        dw[:, None],
+        g.sum(0).sum(1) if m != "bias over places alone" else g[0].sum(1),
+    )
+
+
+def transposed(g, x, w, b, m):
+    """w: (in, out, k), stride 2, no padding."""
+    length = (x.shape[2] - 1) * 2 + 3
+    out = spread(np.einsum("bil,iok->bolk", x, w), length, 2) + b[:, None]
+    P = patches(g, 3, 2)  # batch, out, length, k
+    if m == "stride ignored":
+        P = patches(g, 3, 1)[:, :, : x.shape[2]]
+    kernel = w[..., ::-1] if m == "kernel flipped" else w
+    dx = np.einsum("bolk,iok->bil", P, kernel)
+    dw = np.einsum("bil,bolk->iok", x, P)
+    if m == "kernel flipped in its gradient":
+        dw = dw[..., ::-1]
+    if m == "input and output exchanged":
+        dw = dw.swapaxes(0, 1)
+    if m == "one tap too late":
+        dx = np.einsum("bolk,iok->bil", np.roll(P, 1, 3), w)
+    return out, (dx, dw, g.sum((0, 1)).sum() * np.ones_like(b) if m == "bias over all channels" else g.sum((0, 2)))
+
+
+def max_pool(g, x, m):
+    W = x.reshape(*x.shape[:2], -1, 2, x.shape[3] // 2, 2)
+    out = W.max((3, 5))
+    mask = out[:, :, :, None, :, None] == W
+    if m == "to every element":
+        mask = np.ones_like(mask)
+    if m == "to the first of a window":
+        mask = np.zeros_like(mask)
+        mask[:, :, :, 0, :, 0] = True
+    scale = {"averaged": 0.25}.get(m, 1)
+    dx = (g[:, :, :, None, :, None] * mask * scale).reshape(x.shape)
+    if m == "rows and columns exchanged":
+        dx = dx.swapaxes(2, 3)
+    return out, (dx,)
+
+
+def average_pool(g, x, m):
+    out = x.reshape(*x.shape[:2], -1, 2, x.shape[3] // 2, 2).mean((3, 5))
+    dx = np.repeat(np.repeat(g, 2, 2), 2, 3) / {"not divided": 1, "divided by one side": 2}.get(m, 4)
+    if m == "to the first of a window":
+        dx[:, :, 1::2] = 0
+        dx[:, :, :, 1::2] = 0
+    return out, (dx,)
+
+
+def draw(*shape):
+    return lambda rng, batch: {"x": rng.standard_normal((batch, *shape))}
+
+
+FLIP = ()
+KINDS = (
+    Kind(
+        "convolution",
+        Operator(nn.Conv1d(2, 4, 3, stride=2, padding=1), draw(2, 9)),
+        convolution,
+        {
+            "kernel flipped in its gradient": (),
+            "kernel not flipped": (),
+            "overlaps overwritten": (),
+            "stride ignored": (),
+            "padding cut on one side": (),
+            "bias of the first place": (),
+            "bias averaged": (),
+        },
+    ),
+    Kind(
+        "depthwise convolution",
+        Operator(nn.Conv1d(4, 4, 3, groups=4), draw(4, 7)),
+        depthwise,
+        {
+            "kernel flipped in its gradient": (),
+            "channels exchanged": (),
+            "the last tap left at zero": (),
+            "kernel not flipped": (),
+            "one kernel for all channels": (),
+            "the middle tap only": (),
+            "bias over places alone": (),
+        },
+    ),
+    Kind(
+        "transposed convolution",
+        Operator(nn.ConvTranspose1d(3, 3, 3, stride=2), draw(3, 5)),
+        transposed,
+        {
+            "stride ignored": (),
+            "kernel flipped": (),
+            "kernel flipped in its gradient": (),
+            "input and output exchanged": (),
+            "one tap too late": (),
+            "bias over all channels": (),
+        },
+    ),
+    Kind(
+        "max pooling",
+        Operator(nn.MaxPool2d(2), draw(2, 4, 4)),
+        max_pool,
+        {
+            "to every element": (),
+            "to the first of a window": (),
+            "averaged": (),
+            "rows and columns exchanged": (),
+        },
+    ),
+    Kind(
+        "average pooling",
+        Operator(nn.AvgPool2d(2), draw(2, 4, 6)),
+        average_pool,
+        {
+            "not divided": (),
+            "divided by one side": (),
+            "to the first of a window": (),
+        },
+    ),
+)

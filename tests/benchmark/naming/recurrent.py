@@ -1,0 +1,197 @@
+"""An RNN with tanh, a GRU and an LSTM over a few steps, backpropagation through time."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from tests.benchmark.naming.kind import Kind
+from torch_ref import Reference
+
+TIME, FEATURES, STATE = 4, 3, 5
+
+
+class Over(nn.Module):
+    """A cell over the steps; its last state goes to a linear layer."""
+
+    def __init__(self, cell):
+        super().__init__()
+        self.cell = cell
+        self.head = nn.Linear(STATE, 2)
+
+    def forward(self, X):
+        h = X.new_zeros(len(X), STATE)
+        state = (h, torch.zeros_like(h)) if isinstance(self.cell, nn.LSTMCell) else h
+        for t in range(X.shape[1]):
+            state = self.cell(X[:, t], state)
+        return self.head(state[0] if isinstance(state, tuple) else state)
+
+
+def draw(rng, batch):
+    return rng.standard_normal((batch, TIME, FEATURES)), rng.uniform(-1, 1, (batch, 2))
+
+
+def reference_of(cell):
+    return Reference(Over(cell(FEATURES, STATE)), nn.functional.mse_loss, draw)
+
+
+def sigma(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def rnn(X, T, W, U, bW, bU, V, c, m):
+    states = [np.zeros((len(X), STATE))]
+    for t in range(TIME):
+        states.append(np.tanh(X[:, t] @ W.T + bW + states[-1] @ U.T + bU))
+    Y = states[-1] @ V.T + c
+    dY = 2 * (Y - T) / T.size
+    dW, dU, db = np.zeros_like(W), np.zeros_like(U), np.zeros_like(bW)
+    dh = dY @ V
+    for t in reversed(range(TIME)):
+        s = states[t] if m == "slope of the state before" else states[t + 1]
+        slope = {"no slope": np.ones_like(s), "slope of sigmoid": s * (1 - s), "slope 1 - s": 1 - s}.get(m, 1 - s**2)
+        dG = dh * slope
+        dW += (dh if m == "W without slope" else dG).T @ X[:, 0 if m == "first input at every step" else t]
+        dU += dG.T @ states[t + 1 if m == "U from the state after" else t]
+        db = db + dG.sum(0) if m != "bias of the first step only" else dG.sum(0)
+        dh = dG @ (U.T if m == "U not transposed" else W @ W.T if m == "other matrix" else U)
+        if m == "one step only":
+            break
+        if m == "two steps only" and t == TIME - 2:
+            break
+        if m == "not through time":
+            dh = np.zeros_like(dh)
+    return ((Y - T) ** 2).mean(), (dW, dU, db, db.copy(), dY.T @ states[-1], dY.sum(0))
+
+
+def gru(X, T, W, U, bW, bU, V, c, m):
+    h, steps = np.zeros((len(X), STATE)), []
+    cut = [slice(i * STATE, (i + 1) * STATE) for i in range(3)]  # reset, update, new
+    for t in range(TIME):
+        a, b = X[:, t] @ W.T + bW, h @ U.T + bU
+        r, z = sigma(a[:, cut[0]] + b[:, cut[0]]), sigma(a[:, cut[1]] + b[:, cut[1]])
+        n = np.tanh(a[:, cut[2]] + r * b[:, cut[2]])
+        steps.append((h, r, z, n, b[:, cut[2]]))
+        h = (1 - z) * n + z * h
+    Y = h @ V.T + c
+    dY = 2 * (Y - T) / T.size
+    dV, dc, dh = dY.T @ h, dY.sum(0), dY @ V
+    dW, dU, dbW, dbU = (np.zeros_like(p) for p in (W, U, bW, bU))
+    for t in reversed(range(TIME)):
+        h, r, z, n, b = steps[t]
+        dz = dh * (h + n if m == "sign in the update gate" else -n if m == "update gate without h" else h - n)
+        dn = dh * (z if m == "z for 1 - z" else 1 - z) * (1 if m == "no slope of n" else 1 - n**2)
+        dr = np.zeros_like(r) if m == "reset gate cut" else dn * (h if m == "h for the product" else b)
+        dgates = [
+            dr * (1 if m == "no slope of r" else r * (1 - r)),
+            dz * (1 if m == "no slope of z" else z * (1 - z)),
+        ]
+        if m == "gates exchanged":
+            dgates.reverse()
+        da = np.concatenate([*dgates, dn], 1)
+        db = np.concatenate([*dgates, dn * (1 if m == "no reset gate for U" else r)], 1)
+        dW += da.T @ X[:, t]
+        dU += db.T @ h
+        dbW += da.sum(0)
+        dbU += (da if m == "both biases alike" else db).sum(0)
+        through_gates = 0 if m == "gates cut from the state" else db @ U
+        dh = through_gates + (0 if m == "direct path cut" else dh * z)
+    return ((Y - T) ** 2).mean(), (dW, dU, dbW, dbU, dV, dc)
+
+
+def lstm(X, T, W, U, bW, bU, V, k, m):
+    h, c, steps = np.zeros((len(X), STATE)), np.zeros((len(X), STATE)), []
+    for t in range(TIME):
+        i, f, g, o = np.split(X[:, t] @ W.T + bW + h @ U.T + bU, 4, 1)
+        i, f, g, o = sigma(i), sigma(f), np.tanh(g), sigma(o)
+        new = f * c + i * g
+        steps.append((h, c, new, i, f, g, o))
+        c, h = new, o * np.tanh(new)
+    Y = h @ V.T + k
+    dY = 2 * (Y - T) / T.size
+    dV, dk, dh, dc = dY.T @ h, dY.sum(0), dY @ V, 0
+    dW, dU, db = np.zeros_like(W), np.zeros_like(U), np.zeros_like(bW)
+    for t in reversed(range(TIME)):
+        h, c, new, i, f, g, o = steps[t]
+        th = np.tanh(new)
+        do = dh * (new if m == "c for tanh c at the output gate" else th)
+        dc = dc + dh * o * (1 if m == "no slope of tanh c" else 1 - (th if m == "1 - tanh" else th**2))
+        di, dg, df = dc * g, dc * i, dc * (new if m == "new cell at the forget gate" else c)
+        if m == "input and candidate exchanged":
+            di, dg = dg, di
+        parts = [
+            di * i * (1 - i),
+            np.zeros_like(df) if m == "forget gate not trained" else df * f * (1 - f),
+            dg * (g * (1 - g) if m == "sigmoid slope for the candidate" else 1 - g**2),
+            do * (1 if m == "no slope of the output gate" else o * (1 - o)),
+        ]
+        if m == "gates in another order":
+            parts = [parts[0], parts[1], parts[3], parts[2]]
+        da = np.concatenate(parts, 1)
+        dW += da.T @ X[:, t]
+        dU += da.T @ h
+        db += da.sum(0)
+        dh = np.zeros_like(h) if m == "no gradient through h" else da @ U
+        dc = 0 if m == "no gradient through c" else dc if m == "forget gate missing" else dc * f
+    return ((Y - T) ** 2).mean(), (dW, dU, db, db.copy(), dV, dk)
+
+
+KINDS = (
+    Kind(
+        "RNN",
+        reference_of(nn.RNNCell),
+        rnn,
+        {
+            "no slope": (),
+            "slope of sigmoid": (),
+            "slope 1 - s": (),
+            "slope of the state before": (),
+            "W without slope": (),
+            "first input at every step": (),
+            "U from the state after": (),
+            "bias of the first step only": (),
+            "U not transposed": (),
+            "one step only": (),
+            "two steps only": (),
+            "not through time": (),
+        },
+    ),
+    Kind(
+        "GRU",
+        reference_of(nn.GRUCell),
+        gru,
+        {
+            "sign in the update gate": (),
+            "update gate without h": (),
+            "z for 1 - z": (),
+            "no slope of n": (),
+            "reset gate cut": (),
+            "h for the product": (),
+            "no slope of r": (),
+            "no slope of z": (),
+            "gates exchanged": (),
+            "no reset gate for U": (),
+            "both biases alike": (),
+            "gates cut from the state": (),
+            "direct path cut": (),
+        },
+    ),
+    Kind(
+        "LSTM",
+        reference_of(nn.LSTMCell),
+        lstm,
+        {
+            "c for tanh c at the output gate": (),
+            "no slope of tanh c": (),
+            "1 - tanh": (),
+            "new cell at the forget gate": (),
+            "input and candidate exchanged": (),
+            "forget gate not trained": (),
+            "sigmoid slope for the candidate": (),
+            "no slope of the output gate": (),
+            "gates in another order": (),
+            "no gradient through h": (),
+            "no gradient through c": (),
+            "forget gate missing": (),
+        },
+    ),
+)

@@ -1,0 +1,76 @@
+"""Another number in place of a constant of an operator."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import permutations
+from math import sqrt
+from typing import Any
+
+import torch
+from torch.fx import Node
+
+from torch_ref.diagnosis.graph.change import CONSTANTS, Change
+from torch_ref.diagnosis.graph.nodes import Values
+from torch_ref.diagnosis.graph.trace import Trace
+from torch_ref.torch_private import operator_of
+
+aten: Any = torch.ops.aten
+SHAPES = {  # what they say of shapes has edits of its own
+    *(aten.view.default, operator_of("_unsafe_view").default, aten.expand.default, aten.unsqueeze.default),
+    *(aten.squeeze.dim, aten.squeeze.dims, aten.permute.default, aten.unfold.default, aten.sum.dim_IntList),
+    *(aten.mean.dim, aten.slice.Tensor, aten.select.int, aten.slice_scatter.default, aten.full.default),
+    *(aten.index_put.default, operator_of("_to_copy").default),
+}
+
+
+EPSILONS = 1e-3, 1e-5, 1e-6, 1e-8, 1e-12
+
+
+def constants(node: Node) -> Iterator[Change]:
+    """Another number in place of each constant, one that comes from it or one of the usual."""
+    if node.target in SHAPES:
+        return
+    for j, constant in enumerate(node.args):
+        for other in others(constant):
+            yield Change(CONSTANTS, "constant", (j, other), partial(_with_constant, j, other))
+    for key, constant in node.kwargs.items():
+        for other in others(constant):
+            yield Change(CONSTANTS, "constant", (key, other), partial(_with_constant, key, other))
+
+
+def _with_constant(key: int | str, other: Any, trace: Trace, values: Values, node: Node) -> Any:
+    if isinstance(key, str):
+        return trace.call(node, values, **{key: other(node.kwargs[key])})
+    return trace.call(node, values, [other(a) if j == key else a for j, a in enumerate(node.args)])
+
+
+def others(constant: Any) -> list[Callable[[Any], Any]]:
+    """What may stand there instead, as functions of what does: a size is another one in another case."""
+    if isinstance(constant, bool):
+        return [lambda c: not c]
+    if isinstance(constant, int):
+        whole = [n for n in (0, 1, -100) if n != constant]
+        return [lambda c: c - 1, lambda c: c + 1, lambda c: -c, lambda c: 2 * c, *map(_always, whole)]
+    if isinstance(constant, float):
+        numbers = [digit * scale for scale in (1, 0.1, 0.01, 1e-3) for digit in (1, 2, 5)]
+        numbers = [n for n in dict.fromkeys((0.0, *numbers, *EPSILONS)) if n != constant]
+        inverse = [lambda c: 1 / c] if constant else []
+        return [
+            *(lambda c: -c, lambda c: 2 * c, lambda c: c / 2, lambda c: c * c, lambda c: sqrt(abs(c))),
+            *(lambda c: 1 - c, *inverse, *map(_always, numbers)),
+        ]
+    if isinstance(constant, list | tuple) and constant and all(type(item) is int for item in constant):
+        return _other_lists(tuple(constant))
+    return []
+
+
+def _always(number: float) -> Callable[[Any], float]:
+    return lambda _: number
+
+
+def _other_lists(constant: tuple[int, ...]) -> list[Callable[[Any], Any]]:
+    """Other orders, for a permutation; one more on one side and one less on the other, for a padding."""
+    orders = [order for order in permutations(range(len(constant))) if len(constant) < 5]
+    found: list[Callable[[Any], Any]] = [lambda c, o=order: [c[i] for i in o] for order in orders[1:]]  # type: ignore[misc]  # mypy: default of a lambda
+    steps = [lambda c, s=step: [i + s * (-1) ** k for k, i in enumerate(c)] for step in (1, -1)]
+    return found + steps

@@ -1,0 +1,112 @@
+"""The detector: autograd's computation of the telling cases, edited until it gives the candidate's numbers."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from torch_ref.cases.case import Case, Numbers
+from torch_ref.comparison import compare
+from torch_ref.diagnosis.evidence import Evidence, most_wrong_first
+from torch_ref.diagnosis.explaining import matched
+from torch_ref.diagnosis.graph.explanation import Explanation, made_by
+from torch_ref.diagnosis.graph.formulas import SILENT
+from torch_ref.diagnosis.graph.origin import steps
+from torch_ref.diagnosis.graph.search import Search
+from torch_ref.diagnosis.graph.trace import Trace
+from torch_ref.diagnosis.graph.tracing import NotTracedError, trace
+from torch_ref.diagnosis.graph.words import sentence
+from torch_ref.errors import UnusableError
+from torch_ref.results import Comparison, Finding
+
+TRACING, SEARCHING = 5.0, 5.0  # seconds of this process: what else the machine does should not change a diagnosis
+UNSEEN = range(500, 512)  # seeds of a case that the search does not see
+
+
+def graph_edits(evidence: Evidence, left: list[str]) -> Iterator[Finding]:
+    """The edits of autograd's own computation that give what is left to explain, verified on a case of its own."""
+    wrong = frozenset(name for name in left if all(of.lines[name].problem is None for of in evidence.comparisons))
+    if not wrong:
+        return
+    try:
+        comparisons = [*evidence.comparisons, _unseen(evidence)]
+        traces = _traces(evidence, comparisons)
+    except NotTracedError as error:
+        yield Finding(
+            "chain", "no search", (), f"autograd's own computation was not searched for the mistake: {error}."
+        )
+        return
+    search = Search(traces[:3], comparisons[:3], wrong, time.process_time() + SEARCHING)
+    search.run()
+    explained: set[str] = set()
+    for explanation in sorted(search.found, key=partial(_order, traces[0])):
+        if not explanation.tensors & explained and _is_verified(explanation, traces, comparisons):
+            explained |= explanation.tensors
+            names = tuple(name for name in evidence.wrong if name in explanation.tensors)
+            what = sentence(traces[0], explanation)
+            yield Finding("mistake", what.name, names, f"{evidence.labels(names)}: {what.text}")
+    if search.stopped and not explained >= wrong:
+        text = f"the search for the mistake stopped after {SEARCHING:g} s, before everything was tried."
+        yield Finding("chain", "search stopped", (), text)
+
+
+def _order(first: Trace, explanation: Explanation) -> tuple[int, ...]:
+    """What explains most, then the simplest, then what says most and is nearest to the wrong tensors."""
+    node = first.nodes[explanation.group[0]]
+    says_much = explanation.change.kind == "slope" or "role" in node.meta.get("custom", {})
+    if explanation.change.kind == "scaled":
+        says_much = any(isinstance(argument, float) for argument in node.args)
+    places = {steps(first).get(first.number(i)) for i in explanation.group}
+    scattered = len(explanation.group) - len({step and step.step for step in places})
+    far = len(first.after(explanation.group)) - len(explanation.group)
+    return (
+        -len(explanation.tensors),
+        explanation.change.rank,
+        not says_much,
+        node.target in SILENT,
+        scattered,
+        far,
+        len(explanation.group),
+    )
+
+
+def _unseen(evidence: Evidence) -> Comparison:
+    """A case of other numbers, the one of a dozen in which most is wrong."""
+    of = evidence.comparisons[1].case
+    draw = partial(evidence.reference.cases.draw, precision=of.precision, saturated=of.saturated, kind=of.kind)
+    cases = [replace(draw(*of.sizes.values(), seed=seed, order=of.order), asked=of.asked) for seed in UNSEEN]
+    case = most_wrong_first(evidence.candidate, evidence.reference, cases)[0]
+    return compare(evidence.candidate, case, evidence.reference.evaluate, lazy=False)
+
+
+def _traces(evidence: Evidence, comparisons: Sequence[Comparison]) -> list[Trace]:
+    """A graph for each case, all alike, each of which gives the reference's own numbers. Raises NotTracedError."""
+    traces: list[Trace] = []
+    until = time.process_time() + TRACING
+    with evidence.reference.lent() as evaluate:
+        for comparison in comparisons:
+            if time.process_time() > until:
+                raise NotTracedError(f"to trace it takes more than {TRACING:g} s")
+            evaluate(comparison.case)  # the module's buffers then are new, and of this precision
+            try:
+                traces.append(trace(evidence.reference, comparison.case, traces[0] if traces else None))
+            except (UnusableError, RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+                raise NotTracedError(f"it can't be traced ({type(error).__name__})") from error
+            made = traces[-1].numbers({})
+            for name, line in comparison.lines.items():
+                if np.abs(made[name] - comparison.autograd[name]).max() > line.allowed:
+                    raise NotTracedError(f"its graph gives another {line.label} than autograd")
+    return traces
+
+
+def _is_verified(explanation: Explanation, traces: Sequence[Trace], comparisons: Sequence[Comparison]) -> bool:
+    """Whether the numbers are the candidate's within rounding on every case, one of them unseen by the search."""
+    of_case = {id(trace.case): trace for trace in traces}
+
+    def make(case: Case) -> Numbers:
+        trace = of_case[id(case)]
+        return trace.numbers(made_by(trace, explanation.way, explanation.edits, explanation.held))
+
+    return matched(list(comparisons), make, set(explanation.tensors)) == explanation.tensors

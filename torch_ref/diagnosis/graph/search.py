@@ -1,0 +1,139 @@
+"""The search: which change, at which nodes, gives the candidate's numbers on every telling case."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from torch_ref.diagnosis.graph.alike import Group
+from torch_ref.diagnosis.graph.attempts import Attempts
+from torch_ref.diagnosis.graph.change import Change
+from torch_ref.diagnosis.graph.explanation import DERIVATIVE, FORWARD, RECOMPUTED, Explanation
+from torch_ref.diagnosis.graph.trace import Trace
+from torch_ref.results import Comparison
+
+SAME = 1e-9  # relative, in float64: what a search takes for the same number, before noise is measured
+
+
+@dataclass
+class Search:
+    """The traces of the telling cases beside what the candidate gave; found: what explains something.
+
+    parts: what explains some of the tensors that it changes, and leaves others wrong.
+    deadline: the time when to stop; stopped: whether it came to that.
+    """
+
+    traces: Sequence[Trace]
+    comparisons: Sequence[Comparison]
+    wrong: frozenset[str]
+    deadline: float
+    found: list[Explanation] = field(default_factory=list)
+    parts: list[Explanation] = field(default_factory=list)
+    stopped: bool = False
+
+    def __post_init__(self) -> None:
+        self.yours = [_tensors(trace, of) for trace, of in zip(self.traces, self.comparisons, strict=True)]
+        self.bounds = [_bounds(of) for of in self.comparisons]
+
+    @property
+    def explained(self) -> frozenset[str]:
+        """The names that something explains."""
+        return frozenset().union(*(found.tensors for found in self.found))
+
+    def run(self) -> None:
+        """Try the simple changes everywhere, then others, then two together, until all that is wrong is explained."""
+        attempts = Attempts(self.traces[0], self.yours[0], self.wrong)
+        for tier in chain(attempts.tiers(), attempts.pairs(self.parts)):
+            for attempt in tier:
+                if self.is_late():
+                    return
+                self.consider(*attempt)
+            if self.explained >= self.wrong:
+                return
+
+    def is_late(self) -> bool:
+        """Whether the time is up."""
+        self.stopped = self.stopped or time.process_time() > self.deadline
+        return self.stopped
+
+    def consider(
+        self,
+        way: str,
+        group: Group,
+        change: Change,
+        held: Group = (),
+        before: Explanation | None = None,
+        is_part: bool = False,  # noqa: FBT001, FBT002  # the last of an attempt
+    ) -> None:
+        """Keep the explanation if every output that the change reaches is the candidate's, on every case.
+
+        A part of an explanation may leave wrong what is wrong.
+        """
+        explanation = Explanation(way, group, change, frozenset(), held, before)
+        changed: set[str] = set()
+        right = set(self.wrong)
+        for k, trace in enumerate(self.traces):
+            made = self._made(k, trace, explanation, self.wrong if is_part else frozenset())
+            if made is None:
+                return
+            changed |= {
+                name for name in made if not self._is_same(k, name, made[name], trace.values[trace.outputs[name]])
+            }
+            right -= {name for name in made if not self._is_same(k, name, made[name], self.yours[k].get(name))}
+            if not changed & right:
+                return
+        explained = frozenset(changed & right)
+        if before and not explained > before.tensors:
+            return
+        (self.parts if is_part else self.found).append(explanation._replace(tensors=explained))
+
+    def _made(self, k: int, trace: Trace, explanation: Explanation, free: frozenset[str]) -> dict[str, Tensor] | None:
+        """The outputs that change, if they are the candidate's or free to be others."""
+        way, edits = explanation.way, explanation.edits
+
+        def accept(name: str, tensor: Tensor) -> bool:
+            is_asked = way != RECOMPUTED or name in trace.case.differentiated
+            return (
+                not is_asked
+                or name in free
+                or name not in self.yours[k]
+                or self._is_same(k, name, tensor, self.yours[k][name])
+            )
+
+        try:
+            if way in (FORWARD, DERIVATIVE):
+                made = trace.differentiated(edits, frozenset(explanation.held))
+                return made if all(accept(name, tensor) for name, tensor in made.items()) else None
+            outputs = trace.replay(edits, trace.after(edits), accept)
+        except Exception:  # noqa: BLE001  # a change that does not fit: another shape, an axis that is not there
+            return None
+        return outputs and {
+            name: t for name, t in outputs.items() if way != RECOMPUTED or name in trace.case.differentiated
+        }
+
+    def _is_same(self, k: int, name: str, made: Tensor, other: Tensor | None) -> bool:
+        return (
+            other is not None
+            and made.shape == other.shape
+            and bool((made - other).abs().max() <= self.bounds[k].get(name, np.inf))
+        )
+
+
+def _tensors(trace: Trace, comparison: Comparison) -> dict[str, Tensor]:
+    """What the candidate gave, in the shapes of the trace, as far as it can be compared."""
+    tensors = {}
+    for name, i in trace.outputs.items():
+        line = comparison.lines.get(name)
+        if line is not None and line.problem is None:
+            tensors[name] = torch.from_numpy(np.ascontiguousarray(comparison.yours[name])).reshape(
+                trace.values[i].shape
+            )
+    return tensors
+
+
+def _bounds(comparison: Comparison) -> dict[str, float]:
+    return {name: max(SAME * line.largest, 4 * line.allowed) for name, line in comparison.lines.items()}

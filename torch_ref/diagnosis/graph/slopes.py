@@ -1,0 +1,92 @@
+"""The derivative of an activation by another formula than its own."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.fx import Node
+
+from torch_ref.diagnosis.graph.change import SIMPLE, Change
+from torch_ref.diagnosis.graph.nodes import Values, is_backward, is_real
+from torch_ref.diagnosis.graph.trace import Trace
+
+# Of the input x and the output y of an activation.
+FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "1": lambda x, _: torch.ones_like(x),
+    "y (1 - y)": lambda _, y: y * (1 - y),
+    "1 - y²": lambda _, y: 1 - y * y,
+    "1 - 2ʸ": lambda _, y: 1 - 2**y,
+    "1 - x²": lambda x, _: 1 - x * x,
+    "x (1 - x)": lambda x, _: x * (1 - x),
+    "1 - y": lambda _, y: 1 - y,
+    "y": lambda _, y: y,
+    "x": lambda x, _: x,
+    "y²": lambda _, y: y * y,
+    "1 where x > 0, else 0": lambda x, _: (x > 0).to(x.dtype),
+    "1 where y > 0, else 0": lambda _, y: (y > 0).to(y.dtype),
+    "the sign of x": lambda x, _: x.sign(),
+    "σ(x)": lambda x, _: x.sigmoid(),
+    "σ′(x)": lambda x, _: x.sigmoid() * (1 - x.sigmoid()),
+    "σ′(y)": lambda _, y: y.sigmoid() * (1 - y.sigmoid()),
+    "tanh′(x)": lambda x, _: 1 - x.tanh() ** 2,
+    "tanh′(y)": lambda _, y: 1 - y.tanh() ** 2,
+    "Φ(x)": lambda x, _: torch.special.ndtr(x),
+    "σ(1.702 x)": lambda x, _: (1.702 * x).sigmoid(),
+    "the derivative of x σ(1.702 x)": lambda x, _: _slope(lambda z: z * (1.702 * z).sigmoid(), x),
+    "the derivative of GELU, of x": lambda x, _: _slope(torch.nn.functional.gelu, x),
+    "the derivative of GELU by its tanh formula, of x": lambda x, _: _slope(_gelu_tanh, x),
+    "the derivative of SiLU, of x": lambda x, _: _slope(torch.nn.functional.silu, x),
+    "the derivative of softplus, of y": lambda _, y: _slope(torch.nn.functional.softplus, y),
+    "eˣ": lambda x, _: x.exp(),
+    "1 / x": lambda x, _: 1 / x,
+    "2 x": lambda x, _: 2 * x,
+}
+
+
+def _gelu_tanh(x: Tensor) -> Tensor:
+    return torch.nn.functional.gelu(x, approximate="tanh")
+
+
+def _slope(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    leaf = x.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        return torch.autograd.grad(f(leaf).sum(), leaf)[0]
+
+
+def slopes(trace: Trace, i: int) -> Iterator[Change]:
+    """Every other formula, where this node is the last of the backward pass of an activation."""
+    if found := activation_of(trace, i):
+        by_element = "softmax" not in str(trace.nodes[found[1]].meta.get("original_aten"))
+        for name in FORMULAS if by_element else ("1",):
+            yield Change(SIMPLE, "slope", (name,), partial(_by, name))
+
+
+def _by(name: str, trace: Trace, values: Values, node: Node) -> Tensor:
+    x, y, g = activation_of(trace, trace.position[node]) or (0, 0, 0)
+    return values[g] * FORMULAS[name](values[x], values[y])  # type: ignore[no-any-return]
+
+
+def activation_of(trace: Trace, i: int) -> tuple[int, int, int] | None:
+    """The positions of its input x, of its output y and of ∂L/∂y, if this node gives ∂L/∂x of an activation."""
+    block = trace.blocks[trace.number(i)]
+    there = [j for j in block if not is_backward(trace.nodes[j])]
+    back = [j for j in block if is_backward(trace.nodes[j])]
+    if not there or not back or i != back[-1] or not trace.reach[there[-1]]:
+        return None
+    x = _from_outside(trace, there, backward=False)
+    g = _from_outside(trace, back, backward=True)
+    if len(x) != 1 or len(g) != 1 or not is_real(trace.values[there[-1]]):
+        return None
+    shapes = {trace.values[j].shape for j in (x[0], there[-1], g[0], i)}
+    return (x[0], there[-1], g[0]) if len(shapes) == 1 else None
+
+
+def _from_outside(trace: Trace, block: Sequence[int], *, backward: bool) -> list[int]:
+    """What a block is computed from: real numbers, of the same pass."""
+    sources = {trace.position[source] for j in block for source in trace.nodes[j].all_input_nodes} - set(block)
+    given = [j for j in sources if is_real(trace.values[j])]
+    if not backward:
+        return given
+    upstream = {j for j, name in enumerate(trace.names) if name in trace.case.upstream}
+    return [j for j in given if is_backward(trace.nodes[j]) or j in upstream]

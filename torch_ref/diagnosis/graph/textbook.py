@@ -1,0 +1,168 @@
+"""What torch fuses, taken apart as a textbook has it: each term a node that can be left out, some under its name."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torch_ref.diagnosis.graph.roles import Gradients, called
+from torch_ref.diagnosis.graph.textbook_convolution import convolution_backward
+from torch_ref.torch_private import operator_of, tracing
+
+aten: Any = torch.ops.aten
+
+
+def table() -> dict[Any, Callable[..., Any]]:
+    """Every operator that is taken apart, and what it becomes."""
+    tools = tracing()
+    forward = tools.get_decompositions(
+        [
+            *(
+                aten.native_layer_norm,
+                aten.native_group_norm,
+                aten.native_batch_norm,
+                operator_of("_native_batch_norm_legit"),
+            ),
+            *(aten.nll_loss_forward, aten.addmm, aten.gelu, aten.silu),
+            *(
+                operator_of("_prelu_kernel"),
+                aten.hardtanh,
+                aten.leaky_relu,
+                aten.cudnn_batch_norm,
+                operator_of("_fused_rms_norm"),
+            ),
+        ]
+    )
+    return {
+        **tools.core_aten_decompositions(),
+        **forward,
+        aten.native_layer_norm_backward.default: _layer_norm,
+        aten.native_batch_norm_backward.default: _batch_norm,
+        aten.native_group_norm_backward.default: _group_norm,
+        operator_of("_softmax").default: _softmax_of,
+        operator_of("_log_softmax").default: _log_softmax_of,
+        operator_of("_softmax_backward_data").default: _softmax,
+        operator_of("_log_softmax_backward_data").default: _log_softmax,
+        aten.convolution_backward.default: convolution_backward,
+        aten.max_pool2d_with_indices_backward.default: _max_pool,
+        aten.lerp.Scalar: lambda a, b, weight: a + weight * (b - a),
+    }
+
+
+def _standardized(
+    g: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, gamma: Tensor | None, dims: list[int]
+) -> tuple[Tensor, Tensor]:
+    """The gradient to x of N = (x - mean) rstd, mean and variance over dims; and N."""
+    with called("the standardized input x̂", "x̂"):
+        N = (x - mean) * rstd
+    dN = g if gamma is None else g * gamma
+    with called("the term that comes from the mean", "mean(γ g)"):
+        from_mean = dN.mean(dims, keepdim=True)
+    with called("the term that comes from the variance", "x̂ · mean(γ g x̂)"):
+        from_variance = N * (dN * N).mean(dims, keepdim=True)
+    return rstd * (dN - from_mean - from_variance), N
+
+
+def _layer_norm(
+    g: Tensor,
+    x: Tensor,
+    shape: Sequence[int],
+    mean: Tensor,
+    rstd: Tensor,
+    gamma: Tensor | None,
+    _beta: Tensor | None,
+    mask: Sequence[bool],
+) -> Gradients:
+    kept = x.dim() - len(shape)
+    rest = list(range(kept))
+    dx, N = _standardized(g, x, mean, rstd, gamma, list(range(kept, x.dim())))
+    return dx, (g * N).sum(rest) if mask[1] else None, g.sum(rest) if mask[2] else None
+
+
+def _batch_norm(
+    g: Tensor,
+    x: Tensor,
+    gamma: Tensor | None,
+    _running_mean: Tensor | None,
+    _running_var: Tensor | None,
+    mean: Tensor,
+    rstd: Tensor,
+    train: bool,  # noqa: FBT001  # as torch has it
+    _eps: float,
+    mask: Sequence[bool],
+) -> Gradients:
+    if not train:
+        return NotImplemented  # type: ignore[no-any-return]
+    dims = [0, *range(2, x.dim())]
+    mean, rstd, wide = (_wide(t, x) for t in (mean, rstd, torch.ones_like(mean) if gamma is None else gamma))
+    dx, N = _standardized(g, x, mean, rstd, wide, dims)
+    return dx, (g * N).sum(dims) if mask[1] else None, g.sum(dims) if mask[2] else None
+
+
+def _wide(per_channel: Tensor, x: Tensor) -> Tensor:
+    return per_channel.reshape(1, -1, *[1] * (x.dim() - 2))
+
+
+def _group_norm(
+    g: Tensor,
+    x: Tensor,
+    mean: Tensor,
+    rstd: Tensor,
+    gamma: Tensor | None,
+    batch: int,
+    _channels: int,
+    _size: int,
+    groups: int,
+    mask: Sequence[bool],
+) -> Gradients:
+    grouped = (batch, groups, -1)
+    dN = g if gamma is None else g * _wide(gamma, x)
+    dx, N = _standardized(dN.reshape(grouped), x.reshape(grouped), mean[..., None], rstd[..., None], None, [2])
+    rest = [0, *range(2, x.dim())]
+    return dx.reshape(x.shape), (g * N.reshape(x.shape)).sum(rest) if mask[1] else None, g.sum(rest)
+
+
+def _softmax_of(x: Tensor, dim: int, _half_to_float: bool) -> Tensor:  # noqa: FBT001  # as torch has it
+    """The largest of all is taken off, not that of each row: so another axis is another sum and nothing else."""
+    exponentials = (x - x.amax()).exp()
+    return exponentials / exponentials.sum(dim, keepdim=True)
+
+
+def _log_softmax_of(x: Tensor, dim: int, _half_to_float: bool) -> Tensor:  # noqa: FBT001  # likewise
+    shifted = x - x.amax()
+    return shifted - shifted.exp().sum(dim, keepdim=True).log()
+
+
+def _softmax(g: Tensor, y: Tensor, dim: int, _dtype: torch.dtype) -> Tensor:
+    with called("the diagonal of the Jacobian", "y · g"):
+        diagonal = g * y
+    with called("the part of the Jacobian off its diagonal", "y · Σ (y · g)"):
+        rest = y * diagonal.sum(dim, keepdim=True)
+    return diagonal - rest
+
+
+def _log_softmax(g: Tensor, y: Tensor, dim: int, _dtype: torch.dtype) -> Tensor:
+    with called("the softmax part", "softmax · Σ g"):
+        rest = y.exp() * g.sum(dim, keepdim=True)
+    return g - rest
+
+
+def _max_pool(
+    g: Tensor,
+    x: Tensor,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    _dilation: Sequence[int],
+    _ceil: bool,  # noqa: FBT001  # as torch has it
+    indices: Tensor,
+) -> Tensor:
+    """Where windows do not overlap, and tile the input."""
+    (height, width), (n, m) = kernel, g.shape[2:]
+    if list(stride or kernel) != list(kernel) or any(padding) or x.shape[2:] != (n * height, m * width):
+        return NotImplemented  # type: ignore[no-any-return]
+    places = torch.arange(n * height * m * width).reshape(n, height, m, width)
+    with called("the mask of the largest", "(1 at the largest)"):
+        largest = (places == indices[:, :, :, None, :, None]).to(g.dtype)
+    return (g[:, :, :, None, :, None] * largest).reshape(x.shape)

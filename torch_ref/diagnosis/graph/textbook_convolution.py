@@ -1,0 +1,70 @@
+"""The backward pass of a convolution as a textbook has it: padding, patches, products and sums."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torch_ref.diagnosis.graph.roles import Gradients, called
+
+aten: Any = torch.ops.aten
+
+
+def convolution_backward(
+    g: Tensor,
+    x: Tensor,
+    w: Tensor,
+    _bias: Sequence[int] | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    transposed: bool,  # noqa: FBT001  # as torch has it
+    output_padding: Sequence[int],
+    groups: int,
+    _mask: Sequence[bool],
+) -> Gradients:
+    """In 1 or 2 dimensions, in terms of padding, patches, products and sums."""
+    if any(d != 1 for d in dilation) or any(output_padding) or g.dim() not in (3, 4):
+        return NotImplemented  # type: ignore[no-any-return]
+    if g.dim() == 3:  # as 2 dimensions, the first of size 1
+        wide = [t.unsqueeze(2) for t in (g, x, w)]
+        options: Any = [[one, *of] for one, of in ((1, stride), (0, padding), (1, dilation))]
+        flat: Any = convolution_backward(  # type: ignore[call-arg]  # counted wrongly
+            wide[0], wide[1], wide[2], None, *options, transposed, [0, *output_padding], groups, _mask
+        )
+        return flat if flat is NotImplemented else (flat[0].squeeze(2), flat[1].squeeze(2), flat[2])
+    big, small = (g, x) if transposed else (x, g)
+    patches = _patches(big, small, w, stride, padding, groups)  # batch, group, in, i, j, k, l
+    per_group = small.reshape(len(small), groups, -1, 1, *small.shape[2:], 1, 1)
+    with called("the gradient to the kernel", "Σ g · patches"):
+        dw = (per_group * patches[:, :, None]).sum((0, 4, 5)).reshape(w.shape)
+    W = w.reshape(groups, -1, *w.shape[1:])  # group, out, in, k, l
+    if transposed:
+        dx = (patches[:, :, None] * W[None, :, :, :, None, None]).sum((3, 6, 7)).reshape(x.shape)
+    else:
+        dx = _full(g, x, W, stride, padding)
+    return dx, dw, g.sum((0, 2, 3))
+
+
+def _patches(
+    big: Tensor, small: Tensor, w: Tensor, stride: Sequence[int], padding: Sequence[int], groups: int
+) -> Tensor:
+    (high, wide), (n, m) = padding, small.shape[2:]
+    padded = aten.constant_pad_nd(big, [wide, wide, high, high], 0.0)
+    unfolded = padded.unfold(2, w.shape[2], stride[0]).unfold(3, w.shape[3], stride[1])
+    return unfolded.reshape(len(big), groups, -1, *unfolded.shape[2:])[:, :, :, :n, :m]  # type: ignore[no-any-return]
+
+
+def _full(g: Tensor, x: Tensor, W: Tensor, stride: Sequence[int], padding: Sequence[int]) -> Tensor:
+    """The gradient to the input: the gradient spread by the stride, padded, times the flipped kernel."""
+    groups, (K, L), (n, m) = len(W), W.shape[3:], g.shape[2:]
+    H, V = x.shape[2] + 2 * padding[0], x.shape[3] + 2 * padding[1]
+    spread = aten.slice_scatter(g.new_zeros(*g.shape[:2], H - K + 1, m), g, 2, 0, n * stride[0], stride[0])
+    spread = aten.slice_scatter(g.new_zeros(*g.shape[:2], H - K + 1, V - L + 1), spread, 3, 0, m * stride[1], stride[1])
+    unfolded = aten.constant_pad_nd(spread, [L - 1, L - 1, K - 1, K - 1], 0.0).unfold(2, K, 1).unfold(3, L, 1)
+    per_group = unfolded.reshape(len(g), groups, -1, 1, *unfolded.shape[2:])  # batch, group, out, 1, i, j, k, l
+    with called("the flipped kernel", "flipped kernel"):
+        flipped = W.flip(3, 4)
+    full = (per_group * flipped[None, :, :, :, None, None]).sum((2, 6, 7)).reshape(len(x), -1, H, V)
+    return full[:, :, padding[0] : padding[0] + x.shape[2], padding[1] : padding[1] + x.shape[3]]  # type: ignore[no-any-return]

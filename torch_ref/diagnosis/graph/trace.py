@@ -1,0 +1,199 @@
+"""The results and gradients of one case as one graph of primitive operators, and their replay with edits."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Node
+
+from torch_ref.cases.case import Case, Numbers
+from torch_ref.diagnosis.graph.nodes import Values, compiled, is_backward, is_real, is_real_or_mask, kind_of, target_of
+from torch_ref.torch_private import tracing
+
+aten: Any = torch.ops.aten
+Edit: TypeAlias = Callable[["Trace", Values, Node], Any]  # another value of a node; its own is there already
+Edits: TypeAlias = Mapping[int, Edit]  # by position
+
+
+class Trace:
+    """The nodes in order, their values, and which outputs each of them reaches.
+
+    outputs: the position of each result and gradient, by the names of the case. backward: the positions of the nodes
+    of the backward pass that may be edited; forward: those of the forward pass.
+    """
+
+    def __init__(self, graph: GraphModule, case: Case, arguments: Sequence[Tensor], names: Sequence[str]) -> None:
+        self.case, self.graph = case, graph
+        self.nodes = [node for node in graph.graph.nodes if node.op != "output"]
+        self.position = {node: i for i, node in enumerate(self.nodes)}
+        (out,) = (node for node in graph.graph.nodes if node.op == "output")
+        self.outputs = {name: self.position[node] for name, node in zip(names, out.args[0], strict=True)}
+        self.ends: dict[int, list[str]] = {}
+        for name, i in self.outputs.items():
+            self.ends.setdefault(i, []).append(name)
+        given, self.values = iter(arguments), []
+        self.calls = [compiled(node, self.position) for node in self.nodes]
+        for node, call in zip(self.nodes, self.calls, strict=True):
+            if node.op == "placeholder":
+                self.values.append(next(given))
+            elif node.op == "get_attr":
+                self.values.append(getattr(graph, node.target).detach().clone())
+            else:
+                self.values.append(call(self.values))
+        self.reach = self._reach()
+        self._after: dict[tuple[int, ...], list[int]] = {}
+        used = [i for i, names in enumerate(self.reach) if names and self.nodes[i].op == "call_function"]
+        self.backward = [i for i in used if is_backward(self.nodes[i]) and is_real_or_mask(self.values[i])]
+        self.forward = [i for i in used if not is_backward(self.nodes[i])]
+
+    def _reach(self) -> list[frozenset[str]]:
+        """Of each node, the names of the outputs that it reaches."""
+        reach: list[frozenset[str]] = [frozenset()] * len(self.nodes)
+        for name, i in self.outputs.items():
+            reach[i] |= {name}
+        for i in reversed(range(len(self.nodes))):
+            for node in self.nodes[i].all_input_nodes if reach[i] else ():
+                reach[self.position[node]] |= reach[i]
+        return reach
+
+    @cached_property
+    def users(self) -> list[list[int]]:
+        """Of each node, the positions of those that use it."""
+        return [[self.position[user] for user in node.users if user in self.position] for node in self.nodes]
+
+    @cached_property
+    def blocks(self) -> dict[int, list[int]]:
+        """The positions of the nodes of each operator of the forward pass and of its backward pass, by its number."""
+        blocks: dict[int, list[int]] = {}
+        for i in self.everything:
+            blocks.setdefault(self.number(i), []).append(i)
+        return blocks
+
+    def number(self, i: int) -> int:
+        """The number of the differentiable operator that a node belongs to. Others have one of their own, below 0."""
+        return self._numbers[i]
+
+    @cached_property
+    def _numbers(self) -> list[int]:
+        """An operator that is not differentiated carries the number of one before it, but is another operator."""
+        raw = [
+            -1 if node.op != "call_function" or node.meta.get("is_gradient_acc") else node.meta.get("seq_nr", -1)
+            for node in self.nodes
+        ]
+        last: dict[
+            int, tuple[Any, Any]
+        ] = {}  # by number, the kind of the operator that was differentiated: the first that a gradient passes
+        for i, node in enumerate(self.nodes):
+            if raw[i] >= 0 and not is_backward(node) and self.is_differentiated[i]:
+                last.setdefault(raw[i], kind_of(node))
+        return [
+            number if number >= 0 and (is_backward(node) or last.get(number) == kind_of(node)) else -1 - i
+            for i, (number, node) in enumerate(zip(raw, self.nodes, strict=True))
+        ]
+
+    @cached_property
+    def is_differentiated(self) -> list[bool]:
+        """Of each node, whether what is differentiated comes into it."""
+        found: list[bool] = []
+        for i, node in enumerate(self.nodes):
+            given = i < len(self.names) and self.names[i] in self.case.differentiated
+            found.append(given or any(found[self.position[other]] for other in node.all_input_nodes))
+        return found
+
+    @cached_property
+    def everything(self) -> list[int]:
+        """The positions of all that is computed and used."""
+        return [i for i, node in enumerate(self.nodes) if node.op == "call_function" and self.reach[i]]
+
+    def after(self, positions: Iterable[int]) -> list[int]:
+        """These and all that is computed from them, in order."""
+        if (key := tuple(positions)) not in self._after:
+            self._after[key] = self._computed_from(key)
+        return self._after[key]
+
+    def _computed_from(self, positions: tuple[int, ...]) -> list[int]:
+        found, new = set(positions), list(positions)
+        while new:
+            users = [user for user in self.users[new.pop()] if user not in found and self.reach[user]]
+            found.update(users)
+            new += users
+        return sorted(found)
+
+    def reached(self, positions: Iterable[int]) -> frozenset[str]:
+        """The names of the outputs that they reach."""
+        return frozenset().union(*(self.reach[i] for i in positions))
+
+    def call(self, node: Node, values: Values, args: Sequence[Any] | None = None, **kwargs: Any) -> Any:
+        """What a node's operator gives, with other arguments perhaps."""
+        if args is None and not kwargs:
+            return self.calls[self.position[node]](values)
+        resolve = tracing().map_arg
+        args, kwargs = (
+            resolve(part, lambda other: values[self.position[other]])
+            for part in (node.args if args is None else tuple(args), {**node.kwargs, **kwargs})
+        )
+        return target_of(node)(*args, **kwargs)
+
+    def arg(self, node: Node, j: int, values: Values) -> Any:
+        """The value of an argument."""
+        argument = node.args[j]
+        return values[self.position[argument]] if isinstance(argument, Node) else argument
+
+    def replay(
+        self, edits: Edits, order: Sequence[int], accept: Callable[[str, Tensor], bool] = lambda *_: True
+    ) -> dict[str, Tensor] | None:
+        """The outputs that change when edits are made and `order`, what follows from them, is computed again.
+
+        None as soon as an output is not accepted.
+        """
+        values, made = self.values.copy(), {}
+        for i in order:
+            values[i] = self.calls[i](values)
+            if i in edits:
+                values[i] = edits[i](self, values, self.nodes[i])
+            for name in self.ends.get(i, ()):
+                made[name] = values[i]
+                if not accept(name, values[i]):
+                    return None
+        return made
+
+    def differentiated(self, edits: Edits, held: frozenset[int] = frozenset()) -> dict[str, Tensor]:
+        """The outputs of the forward part, edited, and differentiated again. Nodes that are held keep their values."""
+        values: Values = [None] * len(self.nodes)
+        leaves: dict[str, Tensor] = {}
+        for i, node in enumerate(self.nodes):
+            if node.op != "call_function":
+                values[i] = self.values[i]
+                name = self.names[i] if i < len(self.names) else ""
+                if name in self.case.differentiated:
+                    values[i] = leaves[name] = self.values[i].detach().clone().requires_grad_()
+            elif not is_backward(node) and self.reach[i]:
+                values[i] = self.calls[i](values)
+                if i in edits:
+                    values[i] = edits[i](self, values, node)
+                if i in held and is_real(values[i]):
+                    values[i] = self.values[i] + (values[i] - values[i].detach())
+        results = {name: values[i] for name, i in self.outputs.items() if name not in self.case.differentiated}
+        roots = {name: result for name, result in results.items() if is_real(result) and result.requires_grad}
+        upstream = [values[self.names.index(name)] for name in self.case.upstream] if self.case.upstream else None
+        grads = torch.autograd.grad(list(roots.values()), list(leaves.values()), upstream)
+        return {**{name: result.detach() for name, result in results.items()}, **dict(zip(leaves, grads, strict=True))}
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Of the arguments, which are the first nodes."""
+        return list(self.case.arguments)
+
+    def numbers(self, tensors: Mapping[str, Tensor]) -> Numbers:
+        """Outputs as arrays in the shapes of the case; those not given are as they were."""
+        made = {name: tensors.get(name, self.values[i]) for name, i in self.outputs.items()}
+        shapes = {name: array.shape for name, array in self.case.arguments.items()}
+        arrays = {name: tensor.detach().numpy() for name, tensor in made.items()}
+        return {
+            name: array.reshape(shapes[name])
+            if name in shapes and array.size == self.case.arguments[name].size
+            else array
+            for name, array in arrays.items()
+        }
