@@ -72,7 +72,8 @@ class Summary:
         self.cases += 1
         self.gradients = comparison.case.differentiated
         if comparison.breach is None:
-            self.results = tuple(name for name in comparison.autograd if name not in self.gradients)
+            asked = filter(comparison.case.asks, comparison.autograd)
+            self.results = tuple(name for name in asked if name not in self.gradients)
         self.breaches += comparison.breach is not None
         self.breach = self.breach or (comparison if comparison.breach is not None else None)
         self.outcomes.append((comparison.case.sizes, comparison.passed))

@@ -18,7 +18,12 @@ from torch_ref.two_layers.cases import TwoLayerCases
 
 SHAPES = Shapes(batch=(1, 16), inputs=(1, 5), hidden=(1, 6), outputs=(1, 4))
 NAMES = "inputs", "targets", "W1", "B1", "W2", "B2"
-CASES = TwoLayerCases(SHAPES).strategy(FLOAT64)
+# Of normal data: in the other kinds so much cancels that no two ways of computing agree to nine digits.
+CASES = (
+    TwoLayerCases(SHAPES)
+    .strategy(FLOAT64)
+    .map(lambda case: TwoLayerCases(SHAPES).draw(*case.sizes.values(), seed=case.seed))
+)
 
 
 def arguments(case):

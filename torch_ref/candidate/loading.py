@@ -74,15 +74,25 @@ def load(name: str) -> Any:
 
 
 def _only_function(found: ModuleType, of: Name) -> Callable[..., Any]:
-    """The one function that a file defines and that does not start with an underscore."""
+    """The one function that a file defines, without an underscore; or that takes the six arguments of two layers."""
     own = {n: value for n, value in vars(found).items() if inspect.isfunction(value) and n[0] != "_"}
     own = {name: function for name, function in own.items() if function.__module__ == found.__name__}
+    fitting = {name: function for name, function in own.items() if _takes_six(function)}
+    own = fitting or own
     if len(own) != 1:
         which = f"which of {', '.join(sorted(own))}" if own else "it has no function"
         hint = f"{of.source}:{min(own)}" if own else "one with a function"
         raise UnusableError(f"{plain(of.source)}: {plain(which)}; expected {plain(hint)}")
     (function,) = own.values()
     return function
+
+
+def _takes_six(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind(*range(6))
+    except TypeError:
+        return False
+    return True
 
 
 def _function(found: Any, of: Name) -> Callable[..., Any]:

@@ -112,6 +112,8 @@ def _check(options: argparse.Namespace, candidates: Mapping[str, Candidate], ref
             against = fitted(candidate, reference, options.only) if isinstance(reference, TwoLayers) else reference
             settings = _settings(options, against, dtype)
             outcome = Outcome(plain(name), against.description, settings.shown(against))
+            if options.case:
+                outcome.settings["case"] = str(options.case)
             outcomes.append(outcome)
             progress = Progress(plain(name), settings.total(against), raise_again)
             try:

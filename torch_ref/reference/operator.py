@@ -39,7 +39,8 @@ class Operator(BaseReference):
     A candidate is called as candidate(upstream, *arguments) and returns (outputs, gradients): the outputs as the
     function's (a sequence, if there are several), and a gradient for each differentiated argument, in order and in its
     shape: the sum over all outputs of upstream · ∂output/∂argument. upstream, of standard normal numbers, has the shape
-    of the output; for several outputs it is a tuple. Raises ValueError for a batch that is no range.
+    of the output; for several outputs it is a tuple. Raises ValueError for a batch that is no
+    range, UnusableError (a ValueError) for what is no function.
 
     >>> print(Operator(torch.sin, lambda rng, batch: {"x": rng.standard_normal(batch)}))
     sin
@@ -53,6 +54,8 @@ class Operator(BaseReference):
 
     def __post_init__(self) -> None:
         demand_range("batch", self.batch)
+        if not callable(self.function):
+            raise UnusableError(f"function: a {type(self.function).__name__}, expected a function or an nn.Module")
 
     @cached_property
     def cases(self) -> "OperatorCalls":
@@ -139,8 +142,6 @@ class Operator(BaseReference):
 
     def demand_usable(self, precision: Precision) -> None:
         """Raise UnusableError for a reference that can't serve, with what is wrong and what would be right."""
-        if not callable(self.function):
-            raise UnusableError(f"reference: function is a {type(self.function).__name__}, expected a function")
         for name, parameter in self.module.named_parameters() if self.module else ():
             demand_usable_parameter(name, parameter)
         super().demand_usable(precision)

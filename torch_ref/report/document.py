@@ -68,4 +68,6 @@ def command_of(outcome: Outcome) -> str:
             words += [f"--{option}", str(value)]
     if only := outcome.settings.get("only"):
         words += ["--only", ",".join(only)]
+    if case := outcome.settings.get("case"):
+        words += ["--case", case]
     return shlex.join(words + ["--strict"] * outcome.settings["strict"])
