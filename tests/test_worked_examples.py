@@ -15,12 +15,12 @@ PLANTED = {
     "softmax_regression": ("    dL_dZ /= len(X)\n", "", {"weight", "bias"}, "batch × autograd's (not divided by the b"),
     "relu_mlp": ("dL_dG2 @ W2 * (G1 > 0)", "dL_dG2 @ W2", {"0.weight", "0.bias"}, "derivative of the ReLU is missing"),
     "convnet": ("dL_dC, patches)", "dL_dC, patches)[..., ::-1, ::-1]", {"0.weight"}, "backwards along axis 2 and 3"),
-    "layernorm_gelu": (" - N * (dL_dN * N).mean(axis=1, keepdims=True)", "", {"0.weight", "0.bias"}, "from the variance"),
+    "layernorm_gelu": (" - N * (dL_dN * N).mean(axis=1, keepdims=True)", "", {"0.weight", "0.bias"}, "the variance"),
     "attention": (
         "    dL_dscores /= X.dtype.type(math.sqrt(HEAD))\n", "", {"query.weight", "key.weight"}, "√3 × autograd's"
     ),
     "rnn": (
-        "dL_dG @ U ", "dL_dG @ U.T ", {f"cell.{p}_{q}" for p in ("weight", "bias") for q in ("ih", "hh")}, "is transposed,"
+        "dL_dG @ U ", "dL_dG @ U.T ", {f"cell.{p}_{q}" for p in ("weight", "bias") for q in ("ih", "hh")}, "transposed"
     ),
 }  # fmt: skip  # one a line
 

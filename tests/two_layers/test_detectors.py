@@ -153,8 +153,45 @@ CHAIN = {
         "dL/dW1, dL/dB2: off by 1e-06 of its size at most: nearly right",
     ),
     "everything": (changed(**dict.fromkeys(LINES, lambda g, _: g**3)), LINES, "enters in the forward pass"),
-    "a prediction that is left out": (without_the_prediction, GRADIENTS, "the error enters at ∂L/∂S2 or ∂L/∂G2"),
 }
+
+
+def test_a_prediction_that_is_left_out_is_named():
+    (finding,) = findings_of(without_the_prediction)
+    assert (finding.kind, finding.tensors) == ("mistake", GRADIENTS)
+    assert "the linear layer of `2` is taken to be 0" in finding.text
+
+
+COMPOSED = {
+    "σ′ of what is activated, at both layers": ("σ′(y)", GRADIENTS),
+    "1 - 2^S": ("is computed as 1 - 2ʸ", ("W1", "B1")),
+    "a sign in the output's sigmoid": ("the sign of the linear layer of `2` is the wrong way round", LINES),
+}
+
+
+def composed(mistake):
+    """Mistakes that are two, or are in no list."""
+    sigma, slope = lambda z: 1 / (1 + np.exp(-z)), lambda S: S * (1 - S)
+
+    def candidate(x, t, W1, B1, W2, B2):
+        S1 = sigma(W1 @ x.T + B1)
+        S2 = sigma((W2 @ S1 + B2) * (-1 if mistake.startswith("a sign") else 1))
+        dG2, slope_1 = (S2 - t.T) / t.size * (-1 if mistake.startswith("a sign") else 1), slope(S1)
+        if mistake.startswith("σ′"):
+            dG2, slope_1 = dG2 / slope(S2) * slope(sigma(S2)), slope(sigma(S1))
+        dG1 = W2.T @ dG2 * (1 - 2**S1 if mistake == "1 - 2^S" else slope_1)
+        loss = (-t.T * np.log(S2) - (1 - t.T) * np.log(1 - S2)).mean()
+        return loss, (dG1 @ x, dG1.sum(1, keepdims=True), dG2 @ S1.T, dG2.sum(1, keepdims=True))
+
+    return candidate
+
+
+@pytest.mark.parametrize("mistake", COMPOSED)
+def test_what_no_list_has_is_named_by_the_search(mistake):
+    text, tensors = COMPOSED[mistake]
+    (finding,) = findings_of(composed(mistake))
+    assert finding.tensors == tensors
+    assert text in finding.text
 
 
 @pytest.mark.parametrize(("candidate", "tensors", "text"), CHAIN.values(), ids=CHAIN)

@@ -35,7 +35,7 @@ def named(kind, mistake):
     texts = [finding.text for finding in report.findings]
     unknown = any(finding.kind == "chain" for finding in report.findings)
     words = kind.mistakes[mistake]
-    said = any(word in text for word in words for text in texts)
+    said = bool(words) and any(words in text for text in texts)
     verdict = "not" if unknown or not texts else "right" if said else "wrongly"
     return verdict, texts, seconds
 

@@ -119,20 +119,19 @@ def draw(*shape):
     return lambda rng, batch: {"x": rng.standard_normal((batch, *shape))}
 
 
-FLIP = ()
 KINDS = (
     Kind(
         "convolution",
         Operator(nn.Conv1d(2, 4, 3, stride=2, padding=1), draw(2, 9)),
         convolution,
         {
-            "kernel flipped in its gradient": (),
-            "kernel not flipped": (),
-            "overlaps overwritten": (),
-            "stride ignored": (),
-            "padding cut on one side": (),
-            "bias of the first place": (),
-            "bias averaged": (),
+            "kernel flipped in its gradient": "the right numbers, but backwards along axis 2",
+            "kernel not flipped": "`weight` is not flipped",
+            "overlaps overwritten": "",
+            "stride ignored": "the stride is not taken into account",
+            "padding cut on one side": "the slice along axis 3 begins 1 too early",
+            "bias of the first place": "only the first along axis 3 counts, not the sum over all",
+            "bias averaged": "1/(5 batch) × autograd's",
         },
     ),
     Kind(
@@ -140,13 +139,13 @@ KINDS = (
         Operator(nn.Conv1d(4, 4, 3, groups=4), draw(4, 7)),
         depthwise,
         {
-            "kernel flipped in its gradient": (),
-            "channels exchanged": (),
-            "the last tap left at zero": (),
-            "kernel not flipped": (),
-            "one kernel for all channels": (),
-            "the middle tap only": (),
-            "bias over places alone": (),
+            "kernel flipped in its gradient": "the right numbers, but backwards along axis 2",
+            "channels exchanged": "the right numbers, but backwards along axis 0",
+            "the last tap left at zero": "of the gradient to the kernel, the last along axis 4 is zero",
+            "kernel not flipped": "`weight` is not flipped",
+            "one kernel for all channels": "the flipped kernel is summed and spread along axis 0",
+            "the middle tap only": "of the flipped kernel, block 2 of 3 along axis 4 is all there is",
+            "bias over places alone": "only the first along axis 0 counts, not the sum over all",
         },
     ),
     Kind(
@@ -154,12 +153,12 @@ KINDS = (
         Operator(nn.ConvTranspose1d(3, 3, 3, stride=2), draw(3, 5)),
         transposed,
         {
-            "stride ignored": (),
-            "kernel flipped": (),
-            "kernel flipped in its gradient": (),
-            "input and output exchanged": (),
-            "one tap too late": (),
-            "bias over all channels": (),
+            "stride ignored": "the stride is not taken into account",
+            "kernel flipped": "the gradient back through the convolution is flipped along axis 7",
+            "kernel flipped in its gradient": "the right numbers, but backwards along axis 2",
+            "input and output exchanged": "the right numbers, but transposed, its axes in the order",
+            "one tap too late": "the gradient back through the convolution is shifted back by one along axis 7",
+            "bias over all channels": "∂/∂bias is summed and spread along axis 0",
         },
     ),
     Kind(
@@ -167,10 +166,10 @@ KINDS = (
         Operator(nn.MaxPool2d(2), draw(2, 4, 4)),
         max_pool,
         {
-            "to every element": (),
-            "to the first of a window": (),
-            "averaged": (),
-            "rows and columns exchanged": (),
+            "to every element": "all are counted, those that are left out too",
+            "to the first of a window": "the right numbers, but its elements are in another order",
+            "averaged": "1/4 × autograd's",
+            "rows and columns exchanged": "the right numbers, but transposed, its axes in the order",
         },
     ),
     Kind(
@@ -178,9 +177,9 @@ KINDS = (
         Operator(nn.AvgPool2d(2), draw(2, 4, 6)),
         average_pool,
         {
-            "not divided": (),
-            "divided by one side": (),
-            "to the first of a window": (),
+            "not divided": "4 × autograd's",
+            "divided by one side": "2 × autograd's",
+            "to the first of a window": "",
         },
     ),
 )

@@ -20,6 +20,7 @@ from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.uses import uses
 
 Attempt: TypeAlias = tuple[Any, ...]  # the arguments of `Search.consider`
+ALONE = {"negated", "passed on", "twice", "other sign"}  # no one does these at several nodes of one operator
 PARTS = 8  # of explanations, that are tried with others
 
 
@@ -60,8 +61,8 @@ class Attempts:
             for rank in range(PLACES + 1):
                 yield self._attempts(BACKWARD, some, of_back, rank)
             yield ((BACKWARD, group, change) for group in some for change in edges(first, group, of_back | of_there))
-            yield ((BACKWARD, group, change) for group in some for change in uses(first, group, steps=True))
             if some is same:
+                yield ((BACKWARD, group, change) for group in same for change in uses(first, group, steps=True))
                 yield from self._attempts_there(ways, [group for group in there if in_steps(first, group)], of_there)
                 yield from self._others(same)
         yield from self._attempts_there(ways, there, of_there)
@@ -83,8 +84,9 @@ class Attempts:
         self, way: str, some: list[Group], changes: Mapping[int, list[Change]], rank: int
     ) -> Iterator[Attempt]:
         for group in some:
+            within_one = len(group) > 1 and len({self.first.number(i) for i in group}) == 1
             for change in changes[group[0]]:
-                if change.rank == rank:
+                if change.rank == rank and not (within_one and change.kind in ALONE):
                     for held in self._held(way, group):
                         yield way, group, change, held
 

@@ -7,7 +7,7 @@ import torch
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.change import Change
-from torch_ref.diagnosis.graph.explanation import Explanation
+from torch_ref.diagnosis.graph.explanation import RECOMPUTED, Explanation
 from torch_ref.diagnosis.graph.formulas import formula, named, operator
 from torch_ref.diagnosis.graph.naming import argument, is_gradient, one_path, role, subject
 from torch_ref.diagnosis.graph.nodes import is_backward
@@ -20,6 +20,11 @@ aten: Any = torch.ops.aten
 
 def phrase(trace: Trace, explanation: Explanation) -> str:
     """What is wrong."""
+    roles = dict.fromkeys(role(trace.nodes[i]) for i in explanation.group)
+    if explanation.change.kind == "cut" and len(roles) > 1 and all(roles):
+        return f"{' and '.join(roles)} are missing"
+    if explanation.change.kind == "cut" and explanation.way == RECOMPUTED:
+        return f"{subject(trace, explanation.group[0])} is taken to be 0"
     return _told(trace, explanation.group[0], explanation.change)
 
 
@@ -50,6 +55,12 @@ def _passed_on(trace: Trace, i: int, j: int) -> str:
         what = f"the {kind} {argument(trace, i, other).removeprefix('the ')}"
         return f"{role(node.args[other]) or what} is missing"
     return f"the {operator(str(node.target).removeprefix('aten.').partition('.')[0])} is left out"
+
+
+def _inner(trace: Trace, i: int) -> str:
+    """What a node gives: by its formula, if it is a part of an operator."""
+    is_part = any(trace.number(user) == trace.number(i) for user in trace.users[i])
+    return formula(trace, i) if is_part and not role(trace.nodes[i]) else subject(trace, i)
 
 
 def _transposed(right: str) -> str:
@@ -118,7 +129,7 @@ def _end(trace: Trace, i: int, axis: int, *, which: str, dropped: bool) -> str:
 
 TOLD: dict[str, Callable[..., str]] = {
     "cut": lambda t, i: f"{subject(t, i)} is missing" if role(t.nodes[i]) else f"{subject(t, i)} is cut: zero",
-    "negated": lambda t, i: f"the sign of {subject(t, i)} is the wrong way round",
+    "negated": lambda t, i: f"the sign of {_inner(t, i)} is the wrong way round",
     "passed on": _passed_on,
     "other sign": lambda t, i: f"the sign of {argument(t, i, 1)} is the wrong way round",
     "twice": lambda t, i, j: f"{argument(t, i, j)} is applied twice",
