@@ -47,6 +47,15 @@ def test_a_command_line_is_read_and_refused_before_anything_heavy_is_imported():
     assert imported_by(*refused) == set()
 
 
+def test_a_candidate_that_can_not_be_loaded_is_refused_before_torch_is_imported(tmp_path):
+    """If its process has said so by then; here it is waited for."""
+    (tmp_path / "mine.py").write_text("import nothing_of_that_name\n")
+    waits = "from torch_ref.candidate.process import Process", "ask = Process.demand_loaded"
+    patched = "Process.demand_loaded = lambda self, *, wait: ask(self, wait=True)"
+    refused = "from torch_ref.command.main import main", f"assert main(['{tmp_path / 'mine.py'}:f']) == 2"
+    assert "torch" not in imported_by(*waits, patched, *refused)
+
+
 def test_the_public_names_are_these_and_each_is_there():
     assert dir(torch_ref) == sorted(torch_ref.__all__)
     assert torch_ref.__all__ == sorted(torch_ref.__all__)

@@ -39,7 +39,7 @@ def process(tmp_path, monkeypatch):
         code += "    return loss_and_grads(*arrays)\n"
         (tmp_path / "candidate.py").write_text(code, encoding="utf-8")
         with Child("candidate.py:f", timeout) as child:
-            yield Process(child, ("loss",), OPTIONS)
+            yield Process(child).against(("loss",), OPTIONS)
 
     return start
 
@@ -235,7 +235,7 @@ ORPHAN = """
 from torch_ref.candidate.child import Child
 from torch_ref.candidate.process import Process
 with Child("candidate.py:f", 60) as child:
-    Process(child, ("loss",), {})
+    Process(child).against(("loss",), {})
 """
 
 

@@ -46,7 +46,7 @@ def asked(tmp_path, monkeypatch):
 
 def _loss(name):
     with Child(name, 20.0) as child:
-        return Process(child, ("loss",), {})(CASE).arrays["loss"].item()
+        return Process(child).against(("loss",), {})(CASE).arrays["loss"].item()
 
 
 def gives(value):

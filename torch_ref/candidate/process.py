@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 from torch_ref.candidate.calling import Answer
 from torch_ref.candidate.channel import Channel
@@ -17,25 +17,35 @@ class _GoneError(Exception):
 
 
 class Process:
-    """The candidate that a child has loaded. One that has ended, or hung for longer than the timeout, is asked no more.
+    """The candidate that a child loads. One that has ended, or hung for longer than the timeout, is asked no more."""
 
-    results and options as for InProcess. Raises UnusableError when the child can't load it.
-    """
-
-    def __init__(self, child: Child, results: tuple[str, ...], options: Mapping[str, str]) -> None:
+    def __init__(self, child: Child) -> None:
         self.child = child
         self.channel = Channel(child.connection, child.memory)
-        self.results = results
-        self.options = dict(options)
+        self.loaded = False
+        self.results: tuple[str, ...] = ()
+        self.options: dict[str, str] = {}
         self.known: dict[str, Any] = {}  # to the child, of what is the same in every call
         self.asked = 0
         self.ended: str | None = None
+
+    def demand_loaded(self, *, wait: bool) -> None:
+        """Hear whether the child could load it; nothing unless it says so now, or we wait. Raises UnusableError."""
+        if self.loaded or not (wait or self.child.wait(time.monotonic())):
+            return
         try:
-            loaded, _ = self._received(child.started + child.timeout)
+            said, _ = self._received(self.child.started + self.child.timeout)
         except _GoneError as gone:
-            raise UnusableError(f"{plain(child.source)}: fails on import: {gone}") from None
-        if why := loaded.get("unusable"):
+            raise UnusableError(f"{plain(self.child.source)}: fails on import: {gone}") from None
+        if why := said.get("unusable"):
             raise UnusableError(plain(str(why), 1000))
+        self.loaded = True
+
+    def against(self, results: tuple[str, ...], options: Mapping[str, str]) -> Self:
+        """Itself, to be called once it is loaded; results and options as for InProcess. Raises UnusableError."""
+        self.demand_loaded(wait=True)
+        self.results, self.options = results, dict(options)
+        return self
 
     def __call__(self, case: Case) -> Answer:
         """Its answer for a case. Raises ContractError, or EndedError where there can be none."""

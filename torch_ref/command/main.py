@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Run the check, with a child for each candidate that has been loading its own imports while torch was imported.
+    """Run the check, with a child for each candidate that loads it while this process imports what it needs itself.
 
     Where there are no such children, as on Windows, candidates run in this process.
     """
@@ -41,9 +41,16 @@ def _run(options: argparse.Namespace) -> int:
             for name in dict.fromkeys(options.candidates):
                 children[name] = stack.enter_context(Child(name, options.timeout))
         import_own_network()
+        from torch_ref.candidate.process import Process  # noqa: PLC0415  # imports NumPy: not before the children start
+
+        processes = {name: Process(child) for name, child in children.items()}
+        import hypothesis  # noqa: F401, PLC0415  # needed soon, and meanwhile the children find what is not there
+
+        for process in processes.values():
+            process.demand_loaded(wait=False)
         from torch_ref.command.run import run  # noqa: PLC0415  # imports torch, which takes seconds
 
-        return run(options, children)
+        return run(options, processes)
 
 
 def _unusable(why: str) -> int:

@@ -13,7 +13,6 @@ import torch
 import numpy_impl
 from numpy_impl import Parameters, xor
 from torch_ref.candidate.calling import Candidate, InProcess
-from torch_ref.candidate.child import Child
 from torch_ref.candidate.loading import load, room_for_another_network
 from torch_ref.candidate.printing import kept_out
 from torch_ref.candidate.process import Process
@@ -41,13 +40,13 @@ from torch_ref.two_layers.reference import TwoLayers
 RENDERERS = {"text": text, "markdown": markdown, "json": as_json}
 
 
-def run(options: argparse.Namespace, children: Mapping[str, Child]) -> int:
-    """Check the candidates, each in its child. Returns the exit status. Raises ValueError for what can't be used."""
+def run(options: argparse.Namespace, processes: Mapping[str, Process]) -> int:
+    """Check the candidates, each in its process. Returns the exit status. Raises ValueError for what can't be used."""
     torch.set_num_threads(1)
     room = room_for_another_network() if options.reference is not None else nullcontext()
     with room, kept_out():  # a reference may print, too
         reference = _reference(options)
-        outcomes = _check(options, _candidates(options, children, reference), reference)
+        outcomes = _check(options, _candidates(options, processes, reference), reference)
     complete = not options.candidates and not any(outcome.interrupted for outcome in outcomes)
     document = Document(outcomes, _xor() if complete else None, f"XOR from the article's seed {xor.PRINTED[0].seed}")
     show(RENDERERS[options.format](document))
@@ -92,14 +91,14 @@ def _demand_memory(reference: BaseReference) -> None:
 
 
 def _candidates(
-    options: argparse.Namespace, children: Mapping[str, Child], reference: BaseReference
+    options: argparse.Namespace, processes: Mapping[str, Process], reference: BaseReference
 ) -> dict[str, Candidate]:
-    """By name: those of the command line in their children, the built-in one in this process, as it is ours."""
+    """By name: those of the command line in their processes, the built-in one in this process, as it is ours."""
     given = reference.results, reference.options
     if not options.candidates:
         return {BUILT_IN: InProcess(numpy_impl.loss_and_grads, *given)}
     return {
-        name: Process(children[name], *given) if name in children else InProcess(load(name), *given)
+        name: processes[name].against(*given) if name in processes else InProcess(load(name), *given)
         for name in dict.fromkeys(options.candidates)
     }
 
