@@ -52,7 +52,7 @@ def _explained(
     *,
     lazy: bool,
 ) -> dict[str, Line]:
-    """With what rounding explains allowed. When lazy, until all is explained but for what no replay can explain."""
+    """The lines with noise measured and allowed. When lazy, until all pass but those that no replay can explain."""
     again = partial(evaluate, case)
     # A saturated case asks for torch's own formula: what others make of it is reported, not expected to match.
     any_formula = not case.saturated

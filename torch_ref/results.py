@@ -7,7 +7,7 @@ import numpy as np
 from torch_ref.cases.case import Case, Numbers
 from torch_ref.precision import Precision
 
-ZERO = 5  # times the noise, which is about twice what replays change: what is no larger is rounding alone
+ZERO = 5  # times the noise: a gradient that is no larger is rounding alone
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """How much of a difference is rounding: the noise of autograd's own result, measured by Monte Carlo arithmetic.
 
 The result is computed again with every operation rounding differently; how far it moves is what rounding can do to
-it (Parker, "Monte Carlo arithmetic", 1997; Denis et al., "Verificarlo", 2016). No tolerance is chosen by anyone.
+it (Parker, "Monte Carlo arithmetic", 1997; Denis et al., "Verificarlo", 2016). So nobody guesses a tolerance for
+a network or a dtype. Three numbers are the same for all: MARGIN, SHARE and SHARE_OF_SUMS. They were chosen by measuring
+right code that is written in many ways, of which tests/test_long_sums.py and tests/test_exactness.py have some.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,8 +18,8 @@ from torch_ref.torch_private import DispatchMode
 
 MARGIN = 8
 REPLAYS = 16  # of each kind
-SHARE = 3 / 8  # of the root mean square of what replays change, by the margin three times that
-FINER = SHARE / CoarseRounding.coarseness  # of what coarse replays change: about the noise that finer ones will show
+SHARE = 3 / 8  # of the root mean square of what replays change: with the margin, three times that is allowed
+FINER = SHARE / CoarseRounding.coarseness  # of what a coarse replay changes: an estimate of the noise without others
 SHARE_OF_SUMS = 1.0  # of what other sums change: float32 loses small terms from large sums, which is no random walk
 
 

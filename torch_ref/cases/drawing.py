@@ -59,7 +59,7 @@ class Cases(ABC):
 
     @abstractmethod
     def explicit(self) -> list[Explicit]:
-        """The sizes and kinds that hide most bugs, or show them: judged before any is drawn."""
+        """The sizes and kinds in which mistakes hide or show: judged before any is drawn."""
 
     @abstractmethod
     def asides(self) -> list[Aside]:

@@ -23,9 +23,9 @@ Detector: TypeAlias = Callable[["Evidence", list[str]], Iterable[Finding]]  # (e
 class BaseReference(ABC):
     """What a hand-written backward pass is checked against. A new kind of reference is a subclass of this.
 
-    name: the word of the command line that gave
-    it, if one did. options: the words that a candidate with parameters of these names is given. detectors: the
-    explanations of a mismatch that are tried, in this order; empty for the general ones.
+    name: the word of the command line that gave it, if one did. options: the words that a candidate with parameters
+    of these names is given. detectors: the explanations of a mismatch that are tried, in this order; empty for the
+    general ones.
     """
 
     name: str
