@@ -8,6 +8,7 @@ import pytest
 import numpy_impl.__main__
 from numpy_impl import loss_and_grads, training
 from torch_ref.command.main import main
+from torch_ref.command.run import RENDERERS
 
 NUMPY = "numpy_impl:loss_and_grads"
 
@@ -76,6 +77,16 @@ def test_ctrl_c_ends_the_command_in_order(monkeypatch, capsys):
     monkeypatch.setattr(numpy_impl, "loss_and_grads", interrupted)
     assert main([]) == 1  # the built-in candidate: it is not in a process of its own
     assert f"{NUMPY}: interrupted after 0 cases" in capsys.readouterr().out
+
+
+def test_ctrl_c_while_the_report_is_made_is_one_line_that_says_so(capsys, monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(RENDERERS, "text", interrupted)
+    assert main([NUMPY, "--cases", "1"]) == 2
+    said = "gradgate: interrupted after the last case, before the report was complete\n"
+    assert capsys.readouterr() == ("", said)
 
 
 def test_the_same_seed_prints_the_same(mine, capsys):

@@ -47,6 +47,14 @@ def run(options: argparse.Namespace, processes: Mapping[str, Process]) -> int:
     with room, kept_out():  # a reference may print, too
         reference = _reference(options)
         outcomes = _check(options, _candidates(options, processes, reference), reference)
+    try:
+        return _report(options, outcomes)
+    except KeyboardInterrupt:
+        raise UnusableError("interrupted after the last case, before the report was complete") from None
+
+
+def _report(options: argparse.Namespace, outcomes: list[Outcome]) -> int:
+    """Show and save what was found. Returns the exit status."""
     complete = not options.candidates and not any(outcome.interrupted for outcome in outcomes)
     document = Document(outcomes, _xor() if complete else None, f"XOR from the article's seed {xor.PRINTED[0].seed}")
     show(RENDERERS[options.format](document))
