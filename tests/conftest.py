@@ -64,6 +64,12 @@ def gradgate():
 
 
 @pytest.fixture
+def undiagnosed(monkeypatch):
+    """For tests of verdicts alone: the search for the mistake, which would take most of their time, is left out."""
+    monkeypatch.setattr("torch_ref.judging.explain_failure", lambda *_: None)
+
+
+@pytest.fixture
 def mine(tmp_path, monkeypatch):
     """A candidate with a mistake in it, in a file of the working directory."""
     monkeypatch.chdir(tmp_path)

@@ -41,12 +41,14 @@ PLANTED = {
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(("candidate", "wrong"), PLANTED.values(), ids=PLANTED)
+@pytest.mark.usefixtures("undiagnosed")
 def test_planted_mistakes_go_red_where_they_are(candidate, wrong, dtype):
     report = check(candidate, cases=10, dtype=dtype, shapes=SHAPES)
     assert not report.passed
     assert {name for name, tally in report.ordinary.tallies.items() if tally.failed} == wrong
 
 
+@pytest.mark.usefixtures("undiagnosed")
 def test_a_failure_is_shrunk_to_the_smallest_case():
     """Wrong from a batch of 3 and 2 hidden units on: that is the case to look at."""
     wrong = changed(W1=lambda g, a: g * 2 if len(a.inputs) >= 3 and len(a.W1) >= 2 else g)
@@ -56,6 +58,7 @@ def test_a_failure_is_shrunk_to_the_smallest_case():
     assert "[seed=0 batch=3 in=1 hidden=2 out=1 float64]" in str(report)
 
 
+@pytest.mark.usefixtures("undiagnosed")
 @pytest.mark.parametrize("candidate", [STRAY_2, now_and_then], ids=["always", "now and then"])
 def test_the_same_seed_gives_the_same_report_and_another_one_does_not(candidate):
     reports = [str(check(candidate, cases=30, seed=seed, shapes=SHAPES)) for seed in (5, 5, 6)]
@@ -109,6 +112,7 @@ def test_seconds_are_those_of_the_best_call(monkeypatch):
     assert next(calls, None) is None
 
 
+@pytest.mark.usefixtures("undiagnosed")
 def test_saturated_cases_decide_only_when_strict():
     ordinary = check(with_the_shortcut, cases=40)
     assert ordinary.passed
@@ -117,12 +121,14 @@ def test_saturated_cases_decide_only_when_strict():
     assert not check(with_the_shortcut, cases=40, strict=True).passed
 
 
+@pytest.mark.usefixtures("undiagnosed")
 def test_strict_makes_saturated_cases_count():
     as_printed = rewritten("averaged_bias", "mean(axis=1", "sum(axis=1").loss_and_grads
     assert check(as_printed, cases=40).passed
     assert not check(as_printed, cases=40, strict=True).passed
 
 
+@pytest.mark.usefixtures("undiagnosed")
 @pytest.mark.parametrize(("constant", "value"), [("LOG_MIN", -99.0), ("EPSILON", 1e-12)])
 def test_saturated_cases_hold_to_torchs_own_constants(monkeypatch, constant, value):
     """Its logarithms stop at -100, and its 1e-12 is a float32."""
