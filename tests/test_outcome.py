@@ -66,6 +66,25 @@ def test_a_reference_whose_every_gradient_is_zero_proves_nothing_and_fails():
         assert_matches_autograd(lambda _, t, W, b: ((t * t).mean(), (0 * W, 0 * b)), reference=reference, cases=5)
 
 
+def test_the_typical_and_the_largest_error_are_of_cases_that_prove_something():
+    """In units of u max|g|: of the wrong cases, if there are any, the largest; a vacuous case says nothing."""
+    u = FLOAT64.unit_roundoff
+
+    def largest_of(*of):
+        lines = [Line("dL/dW", FLOAT64, max_g, error=error * u, allowed=limit * u) for error, limit, max_g in of]
+        tally = Tally(lines[0])
+        for line in lines:
+            tally.add(line)
+        return tally.typical, tally.largest.units, tally.largest.limit
+
+    passing = (1, 8, 1), (3, 8, 1), (500, 900, 1)
+    vacuous = (9, 1 / u, 1), (0, 1e-250, 0)
+    assert largest_of(*passing, *vacuous) == (3, 500, 900)
+    assert largest_of(*passing, (20, 8, 1), (30, 16, 2)) == (15, 20, 8)
+    assert largest_of(*passing, (20, 8, 1), (1, 1e-250, 0)) == (11.5, 20, 8)  # of 0, no number of roundings
+    assert largest_of(*vacuous[:1]) == (9, 9, 1 / u)
+
+
 def test_what_no_case_proves_anything_of_is_untested_unless_it_is_zero():
     """A line may be ten times what is allowed, 1/10 of it, or less than its own noise."""
     proved, vacuous, zero = (

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import isfinite
+from statistics import median
 from typing import Any
 
 from torch_ref.cases.case import Case
-from torch_ref.results import Comparison, Description, Finding, Line
+from torch_ref.results import Comparison, Description, Finding, Line, Timing
 
 
 class Status(StrEnum):
@@ -22,22 +24,42 @@ class Status(StrEnum):
 
 @dataclass
 class Tally:
-    """Of one line over many cases: how many, how often it failed, proved nothing or was zero, and the worst case."""
+    """Of one line over many cases: how many, how often it failed, proved nothing or was zero, and the worst case.
+
+    lines has it in every case, in the order in which they were judged.
+    """
 
     worst: Line
     cases: int = 0
     failed: int = 0
     vacuous: int = 0
     zero: int = 0
+    lines: list[Line] = field(default_factory=list)
 
     def add(self, line: Line) -> None:
         """Count one more case. A vacuous one is the worst only where all are; of the others, the nearest to failing."""
         self.cases += 1
+        self.lines.append(line)
         self.failed += not line.passed
         self.vacuous += line.vacuous
         self.zero += line.zero
         badness = [(not of.passed, not of.vacuous, of.severity) for of in (self.worst, line)]
         self.worst = line if badness[1] > badness[0] else self.worst
+
+    @property
+    def typical(self) -> float:
+        """The median error of the cases that prove something, or of all if none does, in units of u max|g|."""
+        return median(line.units for line in self._telling)
+
+    @property
+    def largest(self) -> Line:
+        """The line with the largest error in units of u max|g|: of the wrong ones, or of those that prove something."""
+        wrong = [line for line in self.lines if not line.passed]
+        return max(wrong or self._telling, key=lambda line: (isfinite(line.units), line.units))
+
+    @property
+    def _telling(self) -> list[Line]:
+        return [line for line in self.lines if not line.vacuous] or self.lines
 
     @property
     def status(self) -> Status:
@@ -121,9 +143,9 @@ class Outcome:
 
     settings are the options of the check. asides are cases counted apart, by what is special about them. findings
     are the diagnosis, evidence the cases it was made from, notes what the user should know besides. nearer says, where
-    there is a truth, who is nearer to it. noise is autograd's own, in u max|g|, on the first case; seconds are those of
-    one call, and of autograd. last is the case judged last, ended the one in which the candidate's process ended, if it
-    did: a failure, whatever kind of case it is.
+    there is a truth, who is nearer to it. noise is autograd's own, in u max|g|, on the first case; times are those of
+    calls. last is the case judged last, ended the one in which the candidate's process ended, if it did: a failure,
+    whatever kind of case it is.
     """
 
     name: str
@@ -137,7 +159,7 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
     nearer: list[str] = field(default_factory=list)
     noise: dict[str, float] = field(default_factory=dict)
-    seconds: tuple[float, float] | None = None
+    times: list[Timing] = field(default_factory=list)
     interrupted: bool = False
     last: Case | None = None
     ended: Comparison | None = None

@@ -60,6 +60,11 @@ class Line:
         """The error in units of u × max|g|, the size of one rounding."""
         return self.relative / self.precision.unit_roundoff
 
+    @property
+    def limit(self) -> float:
+        """What is allowed, in the same units. Infinite where max|g| is 0."""
+        return self.allowed / self.largest / self.precision.unit_roundoff if self.largest else np.inf
+
     def __str__(self) -> str:
         if self.problem:
             return f"{self.label}: {self.problem}"
@@ -92,6 +97,15 @@ class Comparison:
             return f"{self.breach}  {self.case}"
         wrong = [line for line in self.lines.values() if not line.passed]
         return "\n".join(f"{line}  {self.case}" for line in wrong or self.lines.values())
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The seconds that a call takes on a case of these sizes, at best: the candidate's, and autograd's."""
+
+    sizes: dict[str, int]
+    candidate: float
+    autograd: float
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,13 @@ NUMPY = "numpy_impl:loss_and_grads"
 
 
 OPTIONS = {
-    "--cases": (["--cases", "12"], r"12 ordinary .*\n(.*\n)*.* 3 saturated"),
-    "--dtype": (["--dtype", "float32", "--cases", "8"], r"float32  8 ordinary"),
+    "--cases": (["--cases", "12"], r"12 ordinary .*\n(.*\n)*3 saturated"),
+    "--dtype": (["--dtype", "float32", "--cases", "8"], r"in float32 roundings .*\n8 ordinary"),
     "--reduction": (["--reduction", "sum", "--cases", "8"], r"binary_cross_entropy, sum"),
-    "--time": (["--time", "--cases", "8"], r"time    [\d.]+ µs a call .* autograd [\d.]+ µs a call"),
+    "--time": (
+        ["--time", "--cases", "8"],
+        r"a call.*\n(  batch=\d+ in=.* [\d,.]+ µs, autograd [\d,.]+ µs\n){3}",
+    ),
 }
 
 

@@ -73,8 +73,8 @@ def test_ending_in_a_saturated_case_fails_though_such_a_case_does_not_count(writ
     write(f"{code}if abs(W2 @ S1 + B2).max() > 13: os._exit(0)", "import numpy as np")
     assert main(["mine.py:f", "--cases", "8"]) == 1
     shown = capsys.readouterr().out
-    assert re.search(r"8 ordinary +loss .* match", shown)
-    assert re.search(r"saturated +\(all\) +1 of \d break the contract\n", shown)
+    assert re.search(r"8 ordinary cases\n  loss .* match", shown)
+    assert re.search(r"saturated +1 of \d break the contract\n", shown)
     assert re.search(r"The case it does not come back from\n  ended its process .* saturated\]", shown)
 
 

@@ -32,7 +32,7 @@ def test_json_is_the_documented_interface(mine, capsys):
     for candidate in bad, good:
         assert set(candidate) == {
             "name", "dtype", "verdict", "interrupted", "ordinary", "saturated", "failure", "diagnosis", "notes",
-            "seconds_per_call", "asides",
+            "seconds_per_call", "asides", "times",
         }  # fmt: skip
         for kind, cases in ("ordinary", 20), ("saturated", 5):
             assert set(candidate[kind]) == {"cases", "failed", "vacuous", "tensors"}
@@ -40,8 +40,9 @@ def test_json_is_the_documented_interface(mine, capsys):
             assert list(candidate[kind]["tensors"]) == ["loss", "W1", "B1", "W2", "B2"]
             for tensor in candidate[kind]["tensors"].values():
                 assert set(tensor) == {
-                    "verdict", "failed", "worst_error", "allowed", "worst_relative", "problem", "status"
+                    "verdict", "failed", "worst_error", "allowed", "worst_relative", "problem", "status", "roundings"
                 }  # fmt: skip
+                assert {len(tensor["roundings"][key]) for key in ("errors", "limits")} == {cases}
     assert (bad["verdict"], good["verdict"]) == ("fail", "pass")
     assert bad["ordinary"]["tensors"]["B1"]["verdict"] == "fail"
     assert bad["saturated"]["tensors"]["loss"]["worst_error"] is None  # it is infinite or NaN there

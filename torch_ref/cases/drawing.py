@@ -66,6 +66,15 @@ class Cases(ABC):
         """Cases beyond the ranges, where their owner left them open, and others that are counted apart."""
 
     @abstractmethod
+    def beyond(self) -> Sizes | None:
+        """Sizes far beyond the ranges; None where their owner has set them."""
+
+    def timed(self) -> list[Sizes]:
+        """Up to three sizes at which calls are timed: the first explicit, the largest, one beyond or the smallest."""
+        lows, highs = zip(*self.ranges.values(), strict=True)
+        return list(dict.fromkeys((self.explicit()[0].sizes, highs, self.beyond() or lows)))
+
+    @abstractmethod
     def telling(self) -> list[Sizes]:
         """Three sizes that tell mistakes apart."""
 

@@ -61,7 +61,12 @@ class Batches(Cases):
 
     def asides(self) -> list[Aside]:
         """A batch beyond the range, if that was left as it is."""
-        return [Aside("beyond the range", [Explicit((BEYOND,))])] if self.batch == BATCH else []
+        sizes = self.beyond()
+        return [Aside("beyond the range", [Explicit(sizes)])] if sizes else []
+
+    def beyond(self) -> Sizes | None:
+        """A batch past the edge of any block."""
+        return (BEYOND,) if self.batch == BATCH else None
 
     def telling(self) -> list[Sizes]:
         """Different batches."""

@@ -35,6 +35,11 @@ class Document:
         return list(dict.fromkeys(outcome.name for outcome in self.outcomes))
 
     @property
+    def dtypes(self) -> list[str]:
+        """In which they were checked, each once."""
+        return list(dict.fromkeys(outcome.settings["dtype"] for outcome in self.outcomes))
+
+    @property
     def title(self) -> str:
         """What was checked against what."""
         of = self.names[0] if len(self.names) == 1 else f"{len(self.names)} candidates"

@@ -2,23 +2,27 @@
 
 import json
 import math
+import re
 from dataclasses import asdict
 from typing import Any
 
-from torch_ref.outcome import Outcome, Status, Summary
+from torch_ref.outcome import Outcome, Status, Summary, Tally
 from torch_ref.report.document import Document, command_of
 from torch_ref.results import Line
+
+NUMBERS = re.compile(r"\[\n[^\[\]{}\"]*\]")  # a list without texts or lists in it: no text has a line break
 
 
 def as_json(document: Document) -> str:
     """The whole document. A number that is not finite becomes null."""
     first, reference, run = document.outcomes[0], document.reference, document.lockstep
+    timed = [outcome.times[0].autograd for outcome in document.outcomes if outcome.times]
     found = {
         "reference": {
             **document.versions,
             "model": reference.model,
             "loss": reference.loss,
-            "seconds_per_call": next((outcome.seconds[1] for outcome in document.outcomes if outcome.seconds), None),
+            "seconds_per_call": timed[0] if timed else None,
         },
         "settings": {
             **{name: value for name, value in first.settings.items() if name != "dtype"},
@@ -29,7 +33,8 @@ def as_json(document: Document) -> str:
         "interrupted": document.interrupted,
         "lockstep": run and {"verdict": _verdict(passed=run.passed), "title": document.lockstep_title, **asdict(run)},
     }
-    return json.dumps(_finite(found), indent=2, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(_finite(found), indent=2, allow_nan=False, ensure_ascii=False)
+    return NUMBERS.sub(lambda numbers: " ".join(numbers[0].split()), text)
 
 
 def _verdict(*, passed: bool) -> str:
@@ -53,8 +58,9 @@ def _candidate(outcome: Outcome) -> dict[str, Any]:
         },
         "diagnosis": [asdict(finding) for finding in outcome.findings],
         "notes": outcome.notes,
-        "seconds_per_call": outcome.seconds and outcome.seconds[0],
+        "seconds_per_call": outcome.times[0].candidate if outcome.times else None,
         "asides": {title: _summary(summary) for title, summary in outcome.asides.items()},
+        "times": [asdict(timing) for timing in outcome.times],
     }
 
 
@@ -69,6 +75,7 @@ def _summary(summary: Summary) -> dict[str, Any]:
                 "failed": tally.failed,
                 **_worst(tally.worst),
                 "status": summary.status(name),
+                "roundings": _roundings(tally),
             }
             for name, tally in summary.tallies.items()
         },
@@ -81,6 +88,17 @@ def _worst(worst: Line) -> dict[str, Any]:
         "allowed": worst.allowed,
         "worst_relative": worst.relative,
         "problem": worst.problem,
+    }
+
+
+def _roundings(tally: Tally) -> dict[str, Any]:
+    """Errors in units of u max|g|."""
+    return {
+        "typical": tally.typical,
+        "largest": tally.largest.units,
+        "largest_allowed": tally.largest.limit,
+        "errors": [line.units for line in tally.lines],
+        "limits": [line.limit for line in tally.lines],
     }
 
 

@@ -1,103 +1,149 @@
-"""The table of a document, cell by cell: one candidate with all its numbers, or several side by side."""
+"""The table of a document: how far each candidate is off, what is allowed, and the verdicts; cell by cell."""
 
-from torch_ref.outcome import Outcome, Status, Summary, Tally
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+from torch_ref.outcome import Outcome, Status, Summary
 from torch_ref.report.document import Document
-from torch_ref.results import Line
 
-HEADER = ("dtype", "cases", "tensor", "worst error", "in u max|g|", "allowed", "vacuous", "verdict")
+Cells: TypeAlias = tuple[str, ...]  # of one candidate, or the last of autograd: one alone stands across all of them
 
-
-def table(document: Document) -> list[list[str]]:
-    """The header, then one line a dtype, kind of case and result or gradient: the case nearest to failing."""
-    if len(document.names) > 1:
-        return _side_by_side(document.outcomes)
-    lines = [list(HEADER), *(row for outcome in document.outcomes for row in _rows(outcome))]
-    for outcome in document.outcomes:
-        if outcome.seconds:
-            yours, autograd = map(_microseconds, outcome.seconds)
-            lines.append(["", "", "time", yours, "", "", "", f"autograd {autograd}"])
-    return lines
+ALONE: Cells = ("typical", "largest", "allowed", "verdict")
+BESIDE: Cells = ("typical", "largest", "verdict")
 
 
-def _rows(outcome: Outcome) -> list[list[str]]:
-    found: list[list[str]] = []
-    for kind, summary in (("ordinary", outcome.ordinary), ("saturated", outcome.saturated)):
-        first = [outcome.settings["dtype"], f"{summary.cases} {kind}"]
-        uncounted = "" if kind == "ordinary" or outcome.settings["strict"] else " (does not count)"
-        if summary.breaches:
-            decides = outcome.ended is not None and outcome.ended.case.saturated == (kind == "saturated")
-            broken = f"{summary.breaches} of {summary.cases} break the contract{'' if decides else uncounted}"
-            found.append([*first, "(all)", "", "", "", "", broken])
-        if uncounted and summary.failed > summary.breaches:  # not to alarm: torch's own formula is not the only one
-            other = f"{summary.failed - summary.breaches} of {summary.cases} differ where torch clamps{uncounted}"
-            found.append([*first, "(all)", "", "", "", "", other])
-            continue
-        found += [[*first, *_line(tally, _verdict(summary, name))] for name, tally in summary.tallies.items()]
-    for title, summary in outcome.asides.items():
-        first = [outcome.settings["dtype"], f"{summary.cases} {title}"]
-        if summary.breaches:
-            found.append([*first, "(all)", "", "", "", "", f"{summary.breaches} of {summary.cases} break the contract"])
-        wrong = {name: tally for name, tally in summary.tallies.items() if tally.failed}
-        found += [[*first, *_line(tally, _verdict(summary, name))] for name, tally in wrong.items()]
-        if not summary.failed:
-            found.append([*first, "(all)", "", "", "", "", Status.MATCH])
-    return found
+class Row(NamedTuple):
+    """What it is about, and the cells of each candidate. What is nested belongs to the row above that is not."""
+
+    label: str
+    blocks: Sequence[Cells] = ()
+    nested: bool = False
 
 
-def _line(tally: Tally, verdict: str) -> list[str]:
-    return [tally.worst.label, *_size(tally.worst), str(tally.vacuous), verdict]
+@dataclass(frozen=True)
+class Table:
+    """Of one dtype. Several candidates stand side by side, and autograd's own rounding noise stands last.
+
+    columns are the names of the candidates, and autograd if they are several; head says what their cells are.
+    """
+
+    dtype: str
+    columns: list[str]
+    head: list[Cells]
+    rows: list[Row]
 
 
-def _verdict(summary: Summary, name: str) -> str:
-    """The status of a line, with how many cases differ."""
-    status = summary.status(name)
-    return f"{summary.tallies[name].failed} of {summary.cases} differ" if status is Status.DIFFER else status.value
+def tables(document: Document) -> list[Table]:
+    """A table for each dtype."""
+    return [_table([of for of in document.outcomes if of.settings["dtype"] == dtype]) for dtype in document.dtypes]
 
 
-def _size(worst: Line) -> tuple[str, str, str]:
-    if worst.problem:
-        return _what_came(worst.problem), "", ""
-    return f"{worst.error:.1e}", _in_units(worst), f"{worst.allowed:.1e}"
+def _table(outcomes: list[Outcome]) -> Table:
+    several = len(outcomes) > 1
+    columns = [*(outcome.name for outcome in outcomes), *["autograd"] * several]
+    head = [*[BESIDE] * len(outcomes), ("itself",)] if several else [ALONE]
+    rows = [*_counted("ordinary", [outcome.ordinary for outcome in outcomes], outcomes)]
+    saturated = [outcome.saturated for outcome in outcomes]
+    if outcomes[0].settings["strict"]:
+        rows += _counted("saturated", saturated, outcomes)
+    elif any(summary.cases for summary in saturated):
+        rows.append(Row(_title("saturated", saturated), [(_uncounted(of, alone=not several),) for of in outcomes]))
+    for title in dict.fromkeys(title for outcome in outcomes for title in outcome.asides):
+        rows += _aside(title, [outcome.asides.get(title, Summary()) for outcome in outcomes])
+    rows = [
+        row._replace(blocks=[*row.blocks, *[("",)] * (len(head) - len(row.blocks))])
+        for row in (*rows, *_times(outcomes))
+    ]
+    return Table(outcomes[0].settings["dtype"], columns, head, rows)
 
 
-def _what_came(problem: str) -> str:
-    """Without what was expected: the smallest case says that."""
-    return problem.partition(", expected")[0]
+def _title(kind: str, summaries: list[Summary]) -> str:
+    return f"{max(summary.cases for summary in summaries)} {kind}"
 
 
-def _in_units(line: Line) -> str:
-    """The error in u max|g|, short."""
-    return f"{line.units:.1f}" if line.units < 1e4 else f"{line.units:.1e}"
+def _counted(kind: str, summaries: list[Summary], outcomes: list[Outcome]) -> Iterator[Row]:
+    """Each result or gradient has a row."""
+    alone = len(outcomes) == 1
+    yield Row(f"{_title(kind, summaries)} cases", [(_breaches(summary, alone=alone),) for summary in summaries])
+    noise = outcomes[0].noise if kind == "ordinary" and not alone else {}
+    for name, label in _labels(summaries).items():
+        own = [(f"± {noise[name]:.1f}",)] if name in noise else []
+        yield Row(label, [*(_cells(summary, name, alone=alone) for summary in summaries), *own], nested=True)
 
 
-def _side_by_side(outcomes: list[Outcome]) -> list[list[str]]:
-    """A column for each candidate, and autograd's own rounding noise in the last."""
-    lines = [["cases", "tensor", *(outcome.name for outcome in outcomes), "autograd"]]
-    for kind in ("ordinary", "saturated"):
-        summaries: list[Summary] = [getattr(outcome, kind) for outcome in outcomes]
-        cases = kind if kind == "ordinary" or outcomes[0].settings["strict"] else f"{kind} (does not count)"
-        if any(summary.breaches for summary in summaries):
-            cells = (f"{s.breaches} of {s.cases} break the contract" if s.breaches else "" for s in summaries)
-            lines.append([cases, "(all)", *cells, ""])
-        labels = {name: tally.worst.label for summary in summaries for name, tally in summary.tallies.items()}
-        for name, label in labels.items():
-            own = f"± {outcomes[0].noise[name]:.1f} u max|g|" if kind == "ordinary" and outcomes[0].noise else ""
-            lines.append([cases, label, *(_beside(summary, name) for summary in summaries), own])
-    times = [outcome.seconds for outcome in outcomes if outcome.seconds]
-    if len(times) == len(outcomes):
-        autograd = min(autograd for _, autograd in times)
-        lines.append(["", "time", *(_microseconds(yours) for yours, _ in times), _microseconds(autograd)])
-    return lines
+def _aside(title: str, summaries: list[Summary]) -> Iterator[Row]:
+    """Each result or gradient that is wrong has a row."""
+    alone = len(summaries) == 1
+    wrong = {name for summary in summaries for name, tally in summary.tallies.items() if tally.failed}
+    match = [Status.MATCH if summary.cases and not summary.failed else "" for summary in summaries]
+    said = [(_breaches(of, alone=alone) or right,) for of, right in zip(summaries, match, strict=True)]
+    yield Row(_title(title, summaries), said)
+    for name, label in _labels(summaries).items():
+        if name in wrong:
+            yield Row(label, [_cells(summary, name, alone=alone) for summary in summaries], nested=True)
 
 
-def _beside(summary: Summary, name: str) -> str:
+def _labels(summaries: list[Summary]) -> dict[str, str]:
+    return {name: tally.worst.label for summary in summaries for name, tally in summary.tallies.items()}
+
+
+def _cells(summary: Summary, name: str, *, alone: bool) -> Cells:
+    """How far off a result or gradient is, typically and at most, what was allowed there, and its status."""
     tally = summary.tallies.get(name)
     if tally is None:
+        return ("",)
+    status = summary.status(name)
+    differ = f"{tally.failed} of {summary.cases} differ" if alone else f"{tally.failed} differ"
+    verdict = differ if status is Status.DIFFER else status.value
+    if tally.worst.problem:
+        came = f"{verdict}: {tally.worst.problem.partition(', expected')[0]}"  # the smallest case has the rest
+        most = len("  ".join(ALONE if alone else BESIDE)) + 2
+        return (came if len(came) <= most else f"{came[: most - 1]}…",)
+    if status is Status.ZERO:
+        return (verdict,)  # in units of what is 0 but for rounding, numbers say nothing
+    largest = tally.largest
+    numbers = _number(tally.typical), _number(largest.units), *([_number(largest.limit)] if alone else [])
+    return (*numbers, verdict)
+
+
+def _breaches(summary: Summary, *, alone: bool) -> str:
+    count = f"{summary.breaches} of {summary.cases}" if alone else summary.breaches
+    return f"{count} break the contract" if summary.breaches else ""
+
+
+def _uncounted(outcome: Outcome, *, alone: bool) -> str:
+    """Of saturated cases that do not count; not to alarm, since torch's own formula is not the only one."""
+    summary = outcome.saturated
+    if not summary.cases:
         return ""
-    worst = tally.worst
-    size = _what_came(worst.problem) if worst.problem else f"{_in_units(worst)} u max|g|"
-    return f"{_verdict(summary, name)}, {size}"
+    if outcome.ended is not None and outcome.ended.case.saturated:
+        return _breaches(summary, alone=alone)  # that counts
+    differ = summary.failed - summary.breaches
+    counts = {"differ where torch clamps": differ, "break the contract": summary.breaches}
+    found = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    if not alone and found:
+        found = f"{summary.failed} fail"
+    return f"{found or Status.MATCH} (not counted)"
+
+
+def _times(outcomes: list[Outcome]) -> Iterator[Row]:
+    """Of a call at each of the sizes, with autograd's."""
+    times = dict.fromkeys(tuple(timing.sizes.items()) for outcome in outcomes for timing in outcome.times)
+    if times:
+        yield Row("time of a call, on one thread")
+    for sizes in times:
+        label = " ".join(f"{name}={size}" for name, size in sizes)
+        yours = [next((of for of in outcome.times if of.sizes == dict(sizes)), None) for outcome in outcomes]
+        shown = [_microseconds(of.candidate) if of else "" for of in yours]
+        own = _microseconds(min(of.autograd for of in yours if of))
+        blocks = [(f"{shown[0]}, autograd {own}",)] if len(outcomes) == 1 else [(of,) for of in (*shown, own)]
+        yield Row(label, blocks, nested=True)
+
+
+def _number(units: float) -> str:
+    return f"{units:.1f}" if units < 1e4 else f"{units:.1e}"
 
 
 def _microseconds(seconds: float) -> str:
-    return f"{seconds * 1e6:.1f} µs a call"
+    return f"{seconds * 1e6:,.1f} µs"

@@ -1,18 +1,17 @@
 """A document as text, for a person at a terminal."""
 
-from collections.abc import Sequence
-
 from torch_ref.outcome import Outcome
+from torch_ref.report.columns import in_columns
 from torch_ref.report.document import Document, command_of
 from torch_ref.report.picture import picture
-from torch_ref.report.table import table
+from torch_ref.report.table import tables
 from torch_ref.results import Lockstep
 
 
 def text(document: Document) -> str:
     """The versions, the table, why each candidate fails and how to see it again, the training run, the verdict."""
     versions = ", ".join(f"{name} {number}" for name, number in document.versions.items())
-    parts = [versions, document.title, "", _aligned(table(document))]
+    parts = [versions, document.title, *_tables(document)]
     for outcome in document.outcomes:
         parts += explanation(outcome)
         if outcome.failure is not None:
@@ -30,7 +29,7 @@ def text(document: Document) -> str:
 def report_text(document: Document) -> str:
     """The table and why each candidate fails, without what only the command has to say."""
     lines = [line for outcome in document.outcomes for line in explanation(outcome)]
-    return "\n".join([document.title, "", _aligned(table(document)), *lines])
+    return "\n".join([document.title, *_tables(document), *lines])
 
 
 def explanation(outcome: Outcome) -> list[str]:
@@ -59,12 +58,9 @@ def lockstep_lines(title: str, run: Lockstep) -> list[str]:
     ]
 
 
+def _tables(document: Document) -> list[str]:
+    return [line for table in tables(document) for line in ("", in_columns(table))]
+
+
 def _indented(*texts: str) -> list[str]:
     return [f"  {line}" for text in texts for line in text.splitlines()]
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> str:
-    """The cells in columns, two spaces apart."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines)
-    return "\n".join("  ".join(cells).rstrip() for cells in padded)

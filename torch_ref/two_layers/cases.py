@@ -73,16 +73,19 @@ class TwoLayerCases(Cases):
 
     def asides(self) -> list[Aside]:
         """A case far beyond the ranges that were left as they are; and two and three outputs, if 1 was."""
-        left = {name: getattr(self.shapes, name) == getattr(Shapes, name) for name in ("batch", "inputs", "hidden")}
-        highs = [high for _, high in self.ranges.values()]
-        found = []
-        if any(left.values()):
-            sizes = [far if own else high for far, own, high in zip(BEYOND, left.values(), highs, strict=False)]
-            found.append(Aside("beyond the ranges", [Explicit((*sizes, highs[3]))]))
+        sizes = self.beyond()
+        found = [Aside("beyond the ranges", [Explicit(sizes)])] if sizes else []
         if self.shapes.outputs == Shapes.outputs:
             sizes_2_3 = [(*sizes[:3], outputs) for outputs, sizes in zip((2, 3, 2), self.telling(), strict=True)]
             found.append(Aside("more outputs", list(map(Explicit, sizes_2_3)), only_if_results_match=True))
         return found
+
+    def beyond(self) -> Sizes | None:
+        """Past the edge of any block where the range was left as it is, and the largest where not; all outputs."""
+        left = [getattr(self.shapes, name) == getattr(Shapes, name) for name in ("batch", "inputs", "hidden")]
+        *highs, outputs = (high for _, high in self.ranges.values())
+        sizes = [far if own else high for far, own, high in zip(BEYOND, left, highs, strict=True)]
+        return (*sizes, outputs) if any(left) else None
 
     def telling(self) -> list[Sizes]:
         """Different batches, hidden > 1, in ≠ hidden."""
