@@ -33,6 +33,7 @@ def judge(
 
     Raises UnusableError for a reference that can't serve.
     """
+    outcome.place = candidate.place
     with _one_thread():
         try:
             reference.demand_usable(settings.precision)

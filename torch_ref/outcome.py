@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from torch_ref.cases.case import Case
-from torch_ref.results import Comparison, Description, Finding, Line, Timing
+from torch_ref.results import Comparison, Description, Finding, Line, Place, Timing
 
 
 class Status(StrEnum):
@@ -144,8 +144,8 @@ class Outcome:
     settings are the options of the check. asides are cases counted apart, by what is special about them. findings
     are the diagnosis, evidence the cases it was made from, notes what the user should know besides. nearer says, where
     there is a truth, who is nearer to it. noise is autograd's own, in u max|g|, on the first case; times are those of
-    calls. last is the case judged last, ended the one in which the candidate's process ended, if it did: a failure,
-    whatever kind of case it is.
+    calls. place is where the candidate is written. last is the case judged last, ended the one in which the candidate's
+    process ended, if it did: a failure, whatever kind of case it is.
     """
 
     name: str
@@ -160,6 +160,7 @@ class Outcome:
     nearer: list[str] = field(default_factory=list)
     noise: dict[str, float] = field(default_factory=dict)
     times: list[Timing] = field(default_factory=list)
+    place: Place | None = None
     interrupted: bool = False
     last: Case | None = None
     ended: Comparison | None = None

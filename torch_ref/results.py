@@ -1,6 +1,7 @@
 """What was found in one case, and what explains it, as data. Nothing here knows how it is shown."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -97,6 +98,13 @@ class Comparison:
             return f"{self.breach}  {self.case}"
         wrong = [line for line in self.lines.values() if not line.passed]
         return "\n".join(f"{line}  {self.case}" for line in wrong or self.lines.values())
+
+
+class Place(NamedTuple):
+    """Where the code of a candidate begins: the file, and the line in it."""
+
+    file: str
+    line: int
 
 
 @dataclass(frozen=True)

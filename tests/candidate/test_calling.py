@@ -1,6 +1,8 @@
 """A candidate called: on copies, with what it prints kept out; whatever becomes an array will do."""
 
+import linecache
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -72,3 +74,28 @@ def test_a_candidate_may_write_and_warn_while_it_is_timed(capsys):
 
     assert check(noisy, cases=1, time=True).passed
     assert capsys.readouterr().out == ""
+
+
+class Layer(torch.nn.Module): ...
+
+
+def add(a, b):
+    return a + b
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        (add, "def add(a, b):"),
+        (partial(add, 1), "def add(a, b):"),
+        ((len, add), "def add(a, b):"),
+        (Layer, "class Layer(torch.nn.Module): ..."),
+        (Layer(), "class Layer(torch.nn.Module): ..."),
+        (JaxLike([1.0]).__array__, "def __array__(self, dtype=None, copy=None):"),
+        (len, None),
+        (eval("lambda: 0"), None),  # noqa: S307  # our own
+    ],
+)
+def test_a_candidate_is_written_where_its_function_or_its_class_begins(code, line):
+    place = InProcess(code, ("loss",), {}).place
+    assert (place and linecache.getline(*place).strip()) == line

@@ -9,17 +9,18 @@ import sys
 import timeit
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
 
-from torch_ref.candidate.forms import called, demand_arguments, file_of, parameters_of
+from torch_ref.candidate.forms import called, demand_arguments, parameters_of, place_of
 from torch_ref.candidate.naming import named
 from torch_ref.candidate.printing import kept_out
 from torch_ref.cases.case import Array, Case, Numbers
 from torch_ref.errors import ContractError, plain, summary
 from torch_ref.precision import Precision
+from torch_ref.results import Place
 
 # As they are now: a candidate may put others in their place.
 _copy, _as_array, _errstate = np.array, np.asarray, np.errstate
@@ -40,6 +41,10 @@ class Answer:
 class Candidate(Protocol):
     """The code under test, wherever it runs."""
 
+    @property
+    def place(self) -> Place | None:
+        """Where it is written."""
+
     def __call__(self, case: Case) -> Answer:
         """Its answer for a case. Raises ContractError, or EndedError where it can't be called again."""
 
@@ -57,6 +62,11 @@ class InProcess:
     def __init__(self, code: Any, results: tuple[str, ...], options: Mapping[str, str]) -> None:
         self.code, self.results = code, results
         self.options = {name: value for name, value in options.items() if name in parameters_of(code)}
+
+    @cached_property
+    def place(self) -> Place | None:
+        """See Candidate."""
+        return place_of(self.code)
 
     def __call__(self, case: Case) -> Answer:
         """Its answer for a copy of the case. What it prints never reaches standard output.
@@ -93,7 +103,7 @@ class InProcess:
             raise
         except BaseException as error:  # whatever they raise, it is theirs
             demand_arguments(self.code, case)
-            raise ContractError(f"raised {summary(error, file_of(self.code))}") from error
+            raise ContractError(f"raised {summary(error, self.place.file if self.place else '')}") from error
 
 
 def _answer(values: dict[str, Any], precision: Precision, *, printed: bool) -> Answer:

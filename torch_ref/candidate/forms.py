@@ -8,11 +8,13 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from torch_ref.candidate.stepping import stepped
 from torch_ref.cases.case import Array, Case
 from torch_ref.errors import ContractError
+from torch_ref.results import Place
 
 
 def called(
@@ -115,11 +117,18 @@ def _takes(function: Any, count: int) -> bool:
     return True
 
 
-def file_of(code: Any) -> str:
-    """The file that a function is in, or ""."""
-    function = code[-1] if isinstance(code, tuple) else getattr(code, "func", code)
-    found = getattr(inspect.unwrap(function), "__code__", None)
-    return found.co_filename if found else ""
+def place_of(code: Any) -> Place | None:
+    """Where a function is written: of a pair the second, of an object its class. None where that is not in a file."""
+    function = inspect.unwrap(code[-1] if isinstance(code, tuple) else getattr(code, "func", code))
+    if (own := getattr(function, "__code__", None)) is not None:
+        return Place(own.co_filename, own.co_firstlineno) if Path(own.co_filename).is_file() else None
+    if not isinstance(function, type):
+        function = type(function)
+    try:
+        file, (_, line) = inspect.getsourcefile(function), inspect.getsourcelines(function)
+    except (TypeError, OSError):  # a builtin; a file that is gone, or never was one
+        return None
+    return Place(file, line) if file else None
 
 
 def _is_sequence(value: Any) -> bool:

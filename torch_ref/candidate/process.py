@@ -10,6 +10,7 @@ from torch_ref.candidate.channel import Channel
 from torch_ref.candidate.child import MEDDLED, Child
 from torch_ref.cases.case import Case, Numbers
 from torch_ref.errors import ContractError, EndedError, UnusableError, plain
+from torch_ref.results import Place
 
 
 class _GoneError(Exception):
@@ -23,6 +24,7 @@ class Process:
         self.child = child
         self.channel = Channel(child.connection, child.memory)
         self.loaded = False
+        self.place: Place | None = None
         self.results: tuple[str, ...] = ()
         self.options: dict[str, str] = {}
         self.known: dict[str, Any] = {}  # to the child, of what is the same in every call
@@ -39,6 +41,7 @@ class Process:
             raise UnusableError(f"{plain(self.child.source)}: fails on import: {gone}") from None
         if why := said.get("unusable"):
             raise UnusableError(plain(str(why), 1000))
+        self.place = _place(said.get("place"))
         self.loaded = True
 
     def against(self, results: tuple[str, ...], options: Mapping[str, str]) -> Self:
@@ -121,3 +124,11 @@ class Process:
             raise _GoneError(self.child.how_it_ended()) from None
         except (ValueError, OSError):
             raise _GoneError(MEDDLED) from None
+
+
+def _place(said: Any) -> Place | None:
+    """Where the child says that the candidate is written, if it says so."""
+    match said:
+        case [str(file), int(line)]:
+            return Place(plain(file), line)
+    return None

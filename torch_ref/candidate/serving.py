@@ -9,6 +9,7 @@ from typing import Any
 
 from torch_ref.candidate.calling import InProcess
 from torch_ref.candidate.channel import Channel
+from torch_ref.candidate.forms import place_of
 from torch_ref.candidate.loading import load
 from torch_ref.cases.case import Case, Numbers
 from torch_ref.errors import ContractError, UnusableError, plain, summary
@@ -27,7 +28,7 @@ def serve(channel: Channel, name: str) -> None:
         os._exit(0)
     if isinstance(function, str):
         return channel.send({"unusable": function}, {})
-    channel.send({"unusable": None}, {})
+    channel.send({"unusable": None, "place": place_of(function)}, {})
     while True:
         header, arrays = channel.receive()
         if given := header["given"]:  # else as before

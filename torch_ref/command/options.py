@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     add("--hidden", type=_range, metavar="N..M", help="(1..8)")
     add("--outputs", type=_range, metavar="N..M", help="(1; 1..3 for the built-in candidate)")
     add("--strict", action="store_true", help="saturated cases decide too")
-    add("--format", choices=["text", "markdown", "json"], default="text", help="on standard output (text)")
+    add("--format", choices=["text", "markdown", "json", "github"], default="text", help="on standard output (text)")
     add("--only", type=_names, default=(), metavar="W1,B2", help="judge these alone; the others may be left out")
     add("--case", type=Path, metavar="FILE.npz", help="run a saved case again, and nothing else")
     add("--save", type=Path, metavar="FILE.npz", help="write the smallest case that fails, and both answers")

@@ -27,6 +27,7 @@ from torch_ref.outcome import Outcome
 from torch_ref.precision import PRECISIONS
 from torch_ref.reference.base import BaseReference
 from torch_ref.report.document import Document
+from torch_ref.report.github import github
 from torch_ref.report.json_document import as_json
 from torch_ref.report.markdown import markdown
 from torch_ref.report.text import text
@@ -37,7 +38,7 @@ from torch_ref.two_layers.lockstep import lockstep
 from torch_ref.two_layers.options import OURS
 from torch_ref.two_layers.reference import TwoLayers
 
-RENDERERS = {"text": text, "markdown": markdown, "json": as_json}
+RENDERERS = {"text": text, "markdown": markdown, "json": as_json, "github": github}
 
 
 def run(options: argparse.Namespace, processes: Mapping[str, Process]) -> int:

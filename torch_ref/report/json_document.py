@@ -60,6 +60,7 @@ def _candidate(outcome: Outcome) -> dict[str, Any]:
         "notes": outcome.notes,
         "seconds_per_call": outcome.times[0].candidate if outcome.times else None,
         "asides": {title: _summary(summary) for title, summary in outcome.asides.items()},
+        "place": outcome.place and outcome.place._asdict(),
         "times": [asdict(timing) for timing in outcome.times],
     }
 
