@@ -254,3 +254,18 @@ def test_what_is_no_function_is_refused_at_once():
 def test_a_pair_is_for_operators():
     with pytest.raises(TypeError, match="a pair of functions, expected one for a reference that is no Operator"):
         check((forward, backward))
+
+
+OWN_DATA = {
+    "a matrix that must be invertible": (lambda A, b: torch.linalg.inv(A) @ b, drawn(A=(None, None), b=(None,))),
+    "rows that must differ": (
+        lambda x: (((x[:, None] - x) ** 2).sum(2) + torch.eye(len(x))).sqrt(),
+        drawn(x=(None, 3)),
+    ),
+}
+
+
+@pytest.mark.parametrize(("function", "draw"), OWN_DATA.values(), ids=OWN_DATA)
+def test_data_that_an_operator_is_not_made_for_are_not_given_to_it(function, draw):
+    """Nobody but gradgate repeats its rows."""
+    assert_matches_autograd(function, reference=Operator(function, draw))

@@ -32,7 +32,8 @@ class Data(NamedTuple):
 class Batches(Cases):
     """Cases of the batches within a range; what the data is, a subclass says.
 
-    Kinds of data: normal; or every other sample a repetition of the one before, where every array has the batch first.
+    Kinds of data: normal; or every other sample a repetition of the one before, where every array has the batch as its
+    first axis, and as no other: a square matrix of that size is no list of samples, and may have to be invertible.
     """
 
     module: nn.Module | None
@@ -93,7 +94,9 @@ class Batches(Cases):
         except Exception as error:
             raise UnusableError(f"reference: draw raised {summary(error)}") from error
         given, packs = self.data_of(drawn, precision)
-        if kind == REPEATED and all(array.shape[:1] == sizes for array in given.values()):
+        if kind == REPEATED and all(
+            array.shape[:1] == sizes and sizes[0] not in array.shape[1:] for array in given.values()
+        ):
             rows = np.arange(sizes[0]) // 2 * 2
             given = {name: array[rows] for name, array in given.items()}
         case = Case(
