@@ -1,8 +1,7 @@
 """One candidate judged by one reference: all cases, why it fails, and what else there is to know."""
 
-import timeit
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -12,16 +11,14 @@ from torch_ref.candidate.calling import Candidate
 from torch_ref.cases.case import Case
 from torch_ref.comparison import compare
 from torch_ref.diagnosis.diagnosis import explain_failure
-from torch_ref.errors import ContractError, EndedError, UnusableError
+from torch_ref.errors import ContractError, EndedError
+from torch_ref.measuring import measure
 from torch_ref.outcome import Outcome
 from torch_ref.reference.base import BaseReference, Evaluate
-from torch_ref.results import Comparison, Finding, Timing
+from torch_ref.results import Comparison, Finding
 from torch_ref.rounding import noise
 from torch_ref.settings import Settings
 from torch_ref.trials import Trials
-
-CALLS = 20  # that are timed together, as often: the best of so many
-ENOUGH = 0.5  # seconds of them for one size, unless a few take longer
 
 
 def judge(
@@ -48,8 +45,8 @@ def judge(
                 outcome.notes += [*reference.notes, *outcome.ordinary.notes]
                 if _prints(candidate, first):
                     outcome.notes.append("prints to standard output; it is left out here")
-                if settings.time and not outcome.ordinary.breaches:
-                    _time(candidate, reference, evaluate, settings, outcome)
+                if not outcome.ordinary.breaches:
+                    measure(candidate, reference, evaluate, settings, outcome)
         except EndedError as error:
             outcome.end(Comparison(error.case, reference.evaluate(error.case), breach=str(error)))
         except KeyboardInterrupt:
@@ -82,29 +79,6 @@ def _prints(candidate: Candidate, case: Case) -> bool:
         return candidate(case).printed
     except ContractError:
         return False
-
-
-def _time(
-    candidate: Candidate, reference: BaseReference, evaluate: Evaluate, settings: Settings, outcome: Outcome
-) -> None:
-    """Add to the outcome how long calls take, at each size that the reference and the candidate can do."""
-    for sizes in reference.cases.timed():
-        with suppress(ContractError, UnusableError):
-            case = reference.cases.draw(*sizes, seed=settings.seed, precision=settings.precision)
-            outcome.times.append(Timing(case.sizes, *_seconds(candidate, evaluate, case)))
-
-
-def _seconds(candidate: Candidate, evaluate: Evaluate, case: Case) -> tuple[float, float]:
-    """The best of several calls of the candidate, and of autograd, in turn: fewer where they take long."""
-
-    def pair(number: int) -> tuple[float, float]:
-        return candidate.time(case, number), timeit.timeit(partial(evaluate, case), number=number)
-
-    once = sum(pair(1))
-    number = max(1, min(CALLS, int(ENOUGH / CALLS / once)))
-    pairs = [pair(number) for _ in range(max(3, min(CALLS, int(ENOUGH / number / once))))]
-    yours, autograd = (min(times) / number for times in zip(*pairs, strict=True))
-    return yours, autograd
 
 
 @contextmanager

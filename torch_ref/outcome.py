@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from torch_ref.cases.case import Case
-from torch_ref.results import Comparison, Description, Finding, Line, Place, Timing
+from torch_ref.results import Accuracy, Comparison, Description, Finding, Line, Place, Timing
 
 
 class Status(StrEnum):
@@ -143,9 +143,10 @@ class Outcome:
 
     settings are the options of the check. asides are cases counted apart, by what is special about them. findings
     are the diagnosis, evidence the cases it was made from, notes what the user should know besides. nearer says, where
-    there is a truth, who is nearer to it. noise is autograd's own, in u max|g|, on the first case; times are those of
-    calls. place is where the candidate is written. last is the case judged last, ended the one in which the candidate's
-    process ended, if it did: a failure, whatever kind of case it is.
+    there is a truth, who is nearer to it. noise is autograd's own, in u max|g|, on the first case. times are those of
+    calls, and accuracy is that of each line where there is a truth, if they are asked for. place is where the candidate
+    is written. last is the case judged last, ended the one in which the candidate's process ended, if it did: a
+    failure, whatever kind of case it is.
     """
 
     name: str
@@ -160,6 +161,7 @@ class Outcome:
     nearer: list[str] = field(default_factory=list)
     noise: dict[str, float] = field(default_factory=dict)
     times: list[Timing] = field(default_factory=list)
+    accuracy: list[Accuracy] = field(default_factory=list)
     place: Place | None = None
     interrupted: bool = False
     last: Case | None = None

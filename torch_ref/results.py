@@ -117,6 +117,17 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Accuracy:
+    """How far a result or gradient is off the truth in each of some cases, in units of u max|g| of that dtype."""
+
+    name: str
+    label: str
+    dtype: str
+    candidate: list[float] = field(default_factory=list)
+    autograd: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Finding:
     """One explanation. kind: form, factor, loss, mistake, precision, chain or condition. tensors: those it explains."""
 

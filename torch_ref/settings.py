@@ -12,7 +12,8 @@ from torch_ref.reference.base import BaseReference
 class Settings:
     """How many ordinary cases decide, from which seed, in which precision; whether saturated ones do too; and so on.
 
-    only are the names that are judged; none means all. saved is the one case to judge instead of any other.
+    time and accuracy ask for what else is measured. only are the names that are judged; none means all. saved is the
+    one case to judge instead of any other.
     """
 
     cases: int = 100
@@ -22,6 +23,7 @@ class Settings:
     time: bool = False
     only: tuple[str, ...] = ()
     saved: Case | None = None
+    accuracy: bool = False
 
     def shown(self, reference: BaseReference) -> dict[str, Any]:
         """What a report says of them, with the reference's own."""

@@ -3,7 +3,7 @@
 from tests.comparing import compared, draw
 from tests.planted import changed
 from torch_ref import TwoLayers
-from torch_ref.report.picture import picture
+from torch_ref.report.picture import grid_of, picture
 
 
 def test_a_picture_shows_where_the_tensor_is_wrong():
@@ -13,9 +13,9 @@ def test_a_picture_shows_where_the_tensor_is_wrong():
         return grad
 
     comparison = compared(changed(W1=last_row), draw(4, 5, 3, 2, seed=0), TwoLayers())
-    assert picture(comparison, "W1") == "dL/dW1\n  .....\n  .....\n  #####"
-    assert picture(comparison, "W2") == ""
+    assert picture(grid_of(comparison, "W1")) == "dL/dW1\n  .....\n  .....\n  #####"
+    assert grid_of(comparison, "W2") is None
     large = compared(changed(W1=last_row), draw(4, 100, 40, 1, seed=0), TwoLayers())
-    title, *grid = picture(large, "W1").splitlines()
+    title, *grid = picture(grid_of(large, "W1")).splitlines()
     assert title == "dL/dW1, 3 × 4 elements a cell"
     assert [line.strip() for line in grid] == 13 * ["." * 25] + ["#" * 25]

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch_ref.outcome import Outcome, Status, Summary, Tally
 from torch_ref.report.document import Document, command_of
+from torch_ref.report.picture import grids
 from torch_ref.results import Line
 
 NUMBERS = re.compile(r"\[\n[^\[\]{}\"]*\]")  # a list without texts or lists in it: no text has a line break
@@ -61,6 +62,8 @@ def _candidate(outcome: Outcome) -> dict[str, Any]:
         "seconds_per_call": outcome.times[0].candidate if outcome.times else None,
         "asides": {title: _summary(summary) for title, summary in outcome.asides.items()},
         "place": outcome.place and outcome.place._asdict(),
+        "grids": [asdict(grid) for grid in grids(outcome)],
+        "accuracy": [asdict(accuracy) for accuracy in outcome.accuracy],
         "times": [asdict(timing) for timing in outcome.times],
     }
 

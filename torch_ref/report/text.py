@@ -3,7 +3,7 @@
 from torch_ref.outcome import Outcome
 from torch_ref.report.columns import in_columns
 from torch_ref.report.document import Document, command_of
-from torch_ref.report.picture import picture
+from torch_ref.report.picture import grids, picture
 from torch_ref.report.table import tables
 from torch_ref.results import Lockstep
 
@@ -44,9 +44,8 @@ def explanation(outcome: Outcome) -> list[str]:
     lines += ["", heading, *_indented(str(outcome.failure), *outcome.nearer)]
     if (breach := outcome.ordinary.breach) and outcome.failure.breach is None:
         lines += ["", "It breaks the contract too, for example", *_indented(str(breach))]
-    wrong = next((comparison for comparison in outcome.evidence if not comparison.passed), None)
-    if wrong and (pictures := [drawn for name in wrong.lines if (drawn := picture(wrong, name))]):
-        lines += ["", f"Right (.) and wrong (#) elements  {wrong.case}", *_indented(*pictures)]
+    if wrong := grids(outcome):
+        lines += ["", f"Right (.) and wrong (#) elements  {wrong[0].case}", *_indented(*map(picture, wrong))]
     return lines
 
 
