@@ -1,6 +1,7 @@
 """The command line: each option does what it says, and what can't be used is refused."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,10 @@ def test_help_fits_a_screen(capsys):
 def test_the_built_in_candidate_is_of_its_own_network_only(capsys):
     assert main(["--activation", "tanh"]) == 2
     assert "numpy_impl:loss_and_grads is of a sigmoid and bce; name a candidate" in capsys.readouterr().err
+
+
+def test_a_page_without_matplotlib_is_refused_with_what_to_install(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main([NUMPY, "--html", "page.html"]) == 2
+    said = "--html page.html: needs matplotlib, which is not installed; pip install matplotlib"
+    assert capsys.readouterr().err == f"gradgate: {said}\n"

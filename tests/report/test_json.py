@@ -18,7 +18,7 @@ NUMPY = "numpy_impl:loss_and_grads"
 def test_json_is_the_documented_interface(mine, capsys):
     assert main([mine, NUMPY, "--format", "json", "--cases", "20", "--time"]) == 1
     document = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
-    assert list(document) == ["reference", "settings", "candidates", "verdict", "interrupted", "lockstep"]
+    assert list(document) == ["reference", "settings", "candidates", "verdict", "interrupted", "command", "lockstep"]
     assert (document["verdict"], document["interrupted"], document["lockstep"]) == ("fail", False, None)
     assert set(document["reference"]) == {
         "gradgate", "python", "numpy", "torch", "hypothesis", "model", "loss", "seconds_per_call"
@@ -32,7 +32,7 @@ def test_json_is_the_documented_interface(mine, capsys):
     for candidate in bad, good:
         assert set(candidate) == {
             "name", "dtype", "verdict", "interrupted", "ordinary", "saturated", "failure", "diagnosis", "notes",
-            "seconds_per_call", "asides", "times", "place",
+            "seconds_per_call", "asides", "times", "place", "accuracy", "grids",
         }  # fmt: skip
         for kind, cases in ("ordinary", 20), ("saturated", 5):
             assert set(candidate[kind]) == {"cases", "failed", "vacuous", "tensors"}

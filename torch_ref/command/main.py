@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import shlex
+import sys
 from contextlib import ExitStack
 
 from torch_ref.candidate.child import Child
@@ -15,6 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     ready_streams()
     try:
         options = parser().parse_args(arguments)
+        options.command = shlex.join(["gradgate", *(sys.argv[1:] if arguments is None else arguments)])
     finally:
         flush()  # of --help
     try:

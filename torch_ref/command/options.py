@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import get_args
 
@@ -48,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     add("--outputs", type=_range, metavar="N..M", help="(1; 1..3 for the built-in candidate)")
     add("--strict", action="store_true", help="saturated cases decide too")
     add("--format", choices=["text", "markdown", "json", "github"], default="text", help="on standard output (text)")
+    add("--html", type=Path, metavar="FILE", help="write a page with pictures, accuracy and times (needs matplotlib)")
     add("--only", type=_names, default=(), metavar="W1,B2", help="judge these alone; the others may be left out")
     add("--case", type=Path, metavar="FILE.npz", help="run a saved case again, and nothing else")
     add("--save", type=Path, metavar="FILE.npz", help="write the smallest case that fails, and both answers")
@@ -82,8 +84,12 @@ def _demand_files(options: argparse.Namespace) -> None:
         raise UnusableError(f"--case {options.case}: no such file")
     if options.save and options.save.suffix != ".npz":
         raise UnusableError(f"--save {options.save}: expected a name that ends in .npz")
-    if options.save and not options.save.resolve().parent.is_dir():
-        raise UnusableError(f"--save {options.save}: no such folder")
+    for option in ("save", "html"):
+        file = getattr(options, option)
+        if file and not file.resolve().parent.is_dir():
+            raise UnusableError(f"--{option} {file}: no such folder")
+    if options.html and find_spec("matplotlib") is None:
+        raise UnusableError(f"--html {options.html}: needs matplotlib, which is not installed; pip install matplotlib")
 
 
 def shapes_of(options: argparse.Namespace) -> Shapes:

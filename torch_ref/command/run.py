@@ -57,8 +57,11 @@ def run(options: argparse.Namespace, processes: Mapping[str, Process]) -> int:
 def _report(options: argparse.Namespace, outcomes: list[Outcome]) -> int:
     """Show and save what was found. Returns the exit status."""
     complete = not options.candidates and not any(outcome.interrupted for outcome in outcomes)
-    document = Document(outcomes, _xor() if complete else None, f"XOR from the article's seed {xor.PRINTED[0].seed}")
+    title = f"XOR from the article's seed {xor.PRINTED[0].seed}"
+    document = Document(outcomes, _xor() if complete else None, title, options.command)
     show(RENDERERS[options.format](document))
+    if options.html:
+        _write(options.html, document)
     if options.save:
         _save(options.save, outcomes)
     return 0 if document.passed else 1
@@ -118,7 +121,8 @@ def _check(options: argparse.Namespace, candidates: Mapping[str, Candidate], ref
     with remembered() as raise_again:
         for (name, candidate), dtype in product(candidates.items(), dtypes):
             against = fitted(candidate, reference, options.only) if isinstance(reference, TwoLayers) else reference
-            settings = _settings(options, against, dtype)
+            accuracy = bool(options.html) and dtype == dtypes[-1]  # once
+            settings = replace(_settings(options, against, dtype), accuracy=accuracy)
             outcome = Outcome(plain(name), against.description, settings.shown(against))
             if options.case:
                 outcome.settings["case"] = str(options.case)
@@ -134,7 +138,8 @@ def _check(options: argparse.Namespace, candidates: Mapping[str, Candidate], ref
 
 
 def _settings(options: argparse.Namespace, reference: BaseReference, dtype: str) -> Settings:
-    settings = Settings(options.cases, options.seed, PRECISIONS[dtype], options.strict, options.time, options.only)
+    time = options.time or bool(options.html)
+    settings = Settings(options.cases, options.seed, PRECISIONS[dtype], options.strict, time, options.only)
     if not options.case:
         return settings
     case = load_case(options.case, reference)
@@ -146,6 +151,16 @@ def _xor() -> Lockstep:
     inputs, targets = xor.INPUTS.astype(np.float64), xor.TARGETS.astype(np.float64)
     start = Parameters.from_seed(xor.PRINTED[0].seed)
     return lockstep(inputs, targets, start, xor.LEARNING_RATE, xor.STEPS, reduction="sum")
+
+
+def _write(path: Path, document: Document) -> None:
+    """The page of the document."""
+    from torch_ref.report.page import page  # noqa: PLC0415  # imports matplotlib, which few have
+
+    try:
+        path.write_text(page(document), encoding="utf-8")
+    except OSError as error:
+        say(f"--html {path}: {error.strerror or error}")
 
 
 def _save(path: Path, outcomes: list[Outcome]) -> None:

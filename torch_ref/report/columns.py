@@ -15,7 +15,7 @@ def in_columns(table: Table) -> str:
     A label for which there is no room has a line of its own.
     """
     several = len(table.columns) > 1
-    rows = [*_head(table), *table.rows]
+    rows = [*_head(table), *table.rows, *table.times]
     blocks = list(map(_padded, zip(*(row.blocks for row in rows), strict=True)))
     limit = max(WIDE, EACH * len(table.columns)) if several else NARROW
     room = limit - sum(2 + len(block[0]) for block in blocks)

@@ -5,6 +5,7 @@ import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
+from typing import Any
 
 from torch_ref.outcome import Outcome
 from torch_ref.results import Description, Lockstep
@@ -18,11 +19,13 @@ class Document:
     """Outcomes of one run, one for each candidate and dtype, against one reference.
 
     lockstep is the training run of the built-in candidate, and lockstep_title what it trains, where there is one.
+    command is the one that was run, if it was one.
     """
 
     outcomes: list[Outcome]
     lockstep: Lockstep | None = None
     lockstep_title: str = ""
+    command: str = ""
 
     @property
     def reference(self) -> Description:
@@ -44,6 +47,11 @@ class Document:
         """What was checked against what."""
         of = self.names[0] if len(self.names) == 1 else f"{len(self.names)} candidates"
         return f"{of} against autograd of {self.reference.title}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What all were checked with; of the dtypes a list."""
+        return {**self.outcomes[0].settings, "dtype": sorted(self.dtypes)}
 
     @property
     def interrupted(self) -> bool:

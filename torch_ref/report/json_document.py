@@ -16,7 +16,7 @@ NUMBERS = re.compile(r"\[\n[^\[\]{}\"]*\]")  # a list without texts or lists in 
 
 def as_json(document: Document) -> str:
     """The whole document. A number that is not finite becomes null."""
-    first, reference, run = document.outcomes[0], document.reference, document.lockstep
+    reference, run = document.reference, document.lockstep
     timed = [outcome.times[0].autograd for outcome in document.outcomes if outcome.times]
     found = {
         "reference": {
@@ -25,13 +25,11 @@ def as_json(document: Document) -> str:
             "loss": reference.loss,
             "seconds_per_call": timed[0] if timed else None,
         },
-        "settings": {
-            **{name: value for name, value in first.settings.items() if name != "dtype"},
-            "dtype": sorted({outcome.settings["dtype"] for outcome in document.outcomes}),
-        },
+        "settings": document.settings,
         "candidates": [_candidate(outcome) for outcome in document.outcomes],
         "verdict": _verdict(passed=document.passed),
         "interrupted": document.interrupted,
+        "command": document.command,
         "lockstep": run and {"verdict": _verdict(passed=run.passed), "title": document.lockstep_title, **asdict(run)},
     }
     text = json.dumps(_finite(found), indent=2, allow_nan=False, ensure_ascii=False)

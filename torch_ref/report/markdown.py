@@ -26,10 +26,13 @@ def _rows(table: Table) -> list[list[str]]:
     of = f"off by, in {table.dtype} roundings"
     if len(table.columns) == 1:
         header = [of, *table.head[0]]
-        rows = [[row.label, *[""] * (len(header) - 1 - len(row.blocks[0])), *row.blocks[0]] for row in table.rows]
+        rows = [
+            [row.label, *[""] * (len(header) - 1 - len(row.blocks[0])), *row.blocks[0]]
+            for row in (*table.rows, *table.times)
+        ]
     else:
         header = [of, *(f"{name}: {', '.join(cells)}" for name, cells in zip(table.columns, table.head, strict=True))]
-        rows = [[row.label, *map(", ".join, row.blocks)] for row in table.rows]
+        rows = [[row.label, *map(", ".join, row.blocks)] for row in (*table.rows, *table.times)]
     return [header, ["---"] * len(header), *rows]
 
 

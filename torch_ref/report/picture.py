@@ -25,6 +25,15 @@ class Grid:
     allowed: float
     errors: list[list[float]]
 
+    @property
+    def title(self) -> str:
+        """What it is, and how large its cells are."""
+        return (
+            self.label
+            if self.down == self.across == 1
+            else f"{self.label}, {self.down} × {self.across} elements a cell"
+        )
+
 
 def grids(outcome: Outcome) -> list[Grid]:
     """Of each gradient that is wrong in the first case of the diagnosis that fails."""
@@ -46,6 +55,5 @@ def grid_of(comparison: Comparison, name: str) -> Grid | None:
 
 def picture(grid: Grid) -> str:
     """The right (.) and wrong (#) cells."""
-    size = "" if grid.down == grid.across == 1 else f", {grid.down} × {grid.across} elements a cell"
     rows = ("".join("#" if error > grid.allowed else "." for error in row) for row in grid.errors)
-    return "\n".join([f"{grid.label}{size}", *(f"  {row}" for row in rows)])
+    return "\n".join([grid.title, *(f"  {row}" for row in rows)])

@@ -32,6 +32,7 @@ class Table:
     columns: list[str]
     head: list[Cells]
     rows: list[Row]
+    times: list[Row]
 
 
 def tables(document: Document) -> list[Table]:
@@ -51,11 +52,11 @@ def _table(outcomes: list[Outcome]) -> Table:
         rows.append(Row(_title("saturated", saturated), [(_uncounted(of, alone=not several),) for of in outcomes]))
     for title in dict.fromkeys(title for outcome in outcomes for title in outcome.asides):
         rows += _aside(title, [outcome.asides.get(title, Summary()) for outcome in outcomes])
-    rows = [
-        row._replace(blocks=[*row.blocks, *[("",)] * (len(head) - len(row.blocks))])
-        for row in (*rows, *_times(outcomes))
-    ]
-    return Table(outcomes[0].settings["dtype"], columns, head, rows)
+    rows, times = (
+        [row._replace(blocks=[*row.blocks, *[("",)] * (len(head) - len(row.blocks))]) for row in some]
+        for some in (rows, _times(outcomes))
+    )
+    return Table(outcomes[0].settings["dtype"], columns, head, rows, times)
 
 
 def _title(kind: str, summaries: list[Summary]) -> str:
@@ -69,7 +70,7 @@ def _counted(kind: str, summaries: list[Summary], outcomes: list[Outcome]) -> It
     noise = outcomes[0].noise if kind == "ordinary" and not alone else {}
     for name, label in _labels(summaries).items():
         own = [(f"± {noise[name]:.1f}",)] if name in noise else []
-        yield Row(label, [*(_cells(summary, name, alone=alone) for summary in summaries), *own], nested=True)
+        yield Row(label, [*(cells(summary, name, alone=alone) for summary in summaries), *own], nested=True)
 
 
 def _aside(title: str, summaries: list[Summary]) -> Iterator[Row]:
@@ -81,14 +82,14 @@ def _aside(title: str, summaries: list[Summary]) -> Iterator[Row]:
     yield Row(_title(title, summaries), said)
     for name, label in _labels(summaries).items():
         if name in wrong:
-            yield Row(label, [_cells(summary, name, alone=alone) for summary in summaries], nested=True)
+            yield Row(label, [cells(summary, name, alone=alone) for summary in summaries], nested=True)
 
 
 def _labels(summaries: list[Summary]) -> dict[str, str]:
     return {name: tally.worst.label for summary in summaries for name, tally in summary.tallies.items()}
 
 
-def _cells(summary: Summary, name: str, *, alone: bool) -> Cells:
+def cells(summary: Summary, name: str, *, alone: bool) -> Cells:
     """How far off a result or gradient is, typically and at most, what was allowed there, and its status."""
     tally = summary.tallies.get(name)
     if tally is None:
@@ -103,7 +104,7 @@ def _cells(summary: Summary, name: str, *, alone: bool) -> Cells:
     if status is Status.ZERO:
         return (verdict,)  # in units of what is 0 but for rounding, numbers say nothing
     largest = tally.largest
-    numbers = _number(tally.typical), _number(largest.units), *([_number(largest.limit)] if alone else [])
+    numbers = number(tally.typical), number(largest.units), *([number(largest.limit)] if alone else [])
     return (*numbers, verdict)
 
 
@@ -135,15 +136,17 @@ def _times(outcomes: list[Outcome]) -> Iterator[Row]:
     for sizes in times:
         label = " ".join(f"{name}={size}" for name, size in sizes)
         yours = [next((of for of in outcome.times if of.sizes == dict(sizes)), None) for outcome in outcomes]
-        shown = [_microseconds(of.candidate) if of else "" for of in yours]
-        own = _microseconds(min(of.autograd for of in yours if of))
+        shown = [microseconds(of.candidate) if of else "" for of in yours]
+        own = microseconds(min(of.autograd for of in yours if of))
         blocks = [(f"{shown[0]}, autograd {own}",)] if len(outcomes) == 1 else [(of,) for of in (*shown, own)]
         yield Row(label, blocks, nested=True)
 
 
-def _number(units: float) -> str:
+def number(units: float) -> str:
+    """An error in roundings, short."""
     return f"{units:.1f}" if units < 1e4 else f"{units:.1e}"
 
 
-def _microseconds(seconds: float) -> str:
+def microseconds(seconds: float) -> str:
+    """A time."""
     return f"{seconds * 1e6:,.1f} µs"
