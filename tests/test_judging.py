@@ -1,6 +1,5 @@
 """The judge judged: planted mistakes go red, correct code stays green, and a seed is a verdict."""
 
-import timeit
 from functools import partial
 
 import numpy as np
@@ -99,39 +98,6 @@ def test_autograds_own_noise_is_that_of_the_first_case(dtype):
     assert min(in_units.values()) > 0.1
 
 
-@pytest.mark.parametrize(("unit", "number", "turns"), [(1e-6, 20, 20), (1e-3, 1, 20), (1.0, 1, 3)])
-def test_a_time_is_that_of_the_best_call_of_many_or_of_three_that_take_long(monkeypatch, unit, number, turns):
-    """By a clock of ours: the candidate and autograd in turn, once to see how long they take."""
-    seconds = [unit * calls for calls in (9, 10, *range(11, 7 + 2 * turns), 6, 8, 50, 51)]
-    left, numbers = iter(seconds), []
-
-    def clocked(called, number):
-        called()
-        numbers.append(number)
-        return number * next(left)
-
-    monkeypatch.setattr(timeit, "timeit", clocked)
-    one_size = Shapes(batch=(3, 3), inputs=(2, 2), hidden=(4, 4))
-    (timing,) = check(loss_and_grads, cases=1, time=True, shapes=one_size).times
-    assert timing.sizes == {"batch": 3, "in": 2, "hidden": 4, "out": 1}
-    assert (timing.candidate, timing.autograd) == (pytest.approx(6 * unit), pytest.approx(8 * unit))
-    assert numbers == [1, 1, *[number] * 2 * turns]
-    assert next(left, None) is None
-
-
-def test_calls_are_timed_at_three_sizes_that_the_candidate_can_do():
-    def only_small(inputs, *rest):
-        if len(inputs) > 64:
-            raise ValueError("too many")
-        return loss_and_grads(inputs, *rest)
-
-    sizes = [{"batch": 7, "in": 3, "hidden": 5, "out": 1}, {"batch": 64, "in": 5, "hidden": 8, "out": 1}]
-    assert [timing.sizes for timing in check(only_small, cases=1, time=True).times] == sizes
-    in_range = check(loss_and_grads, cases=1, time=True, shapes=Shapes(batch=(2, 9), inputs=(2, 2), hidden=(4, 4)))
-    assert [timing.sizes["batch"] for timing in in_range.times] == [7, 9, 2]
-
-
-@pytest.mark.usefixtures("undiagnosed")
 def test_saturated_cases_decide_only_when_strict():
     ordinary = check(with_the_shortcut, cases=40)
     assert ordinary.passed
