@@ -5,6 +5,7 @@ from dataclasses import fields
 from typing import Any
 
 from torch_ref.candidate.calling import InProcess
+from torch_ref.candidate.kinds import form_of_operators, pair_of
 from torch_ref.judging import judge
 from torch_ref.precision import PRECISIONS
 from torch_ref.reference.base import BaseReference
@@ -101,13 +102,13 @@ def check(
 
 
 def _demand_candidate(candidate: Any, reference: Any) -> None:
-    pair = isinstance(candidate, tuple) and len(candidate) == 2 and all(map(callable, candidate))
-    if not (callable(candidate) or pair):
+    pair = pair_of(candidate)
+    if not (callable(candidate) or (len(pair) == 2 and all(map(callable, pair)))):
         raise TypeError(f"candidate: {candidate!r}, expected a function, or a pair of them: (forward, backward)")
     if not isinstance(reference, BaseReference | None):
         raise TypeError(f"reference: {reference!r}, expected a Reference")
-    if pair and not isinstance(reference, Operator):
-        raise TypeError("candidate: a pair of functions, expected one for a reference that is no Operator")
+    if (form := form_of_operators(candidate)) and not isinstance(reference, Operator):
+        raise TypeError(f"candidate: {form} is checked against an Operator; say reference=Operator(function, draw)")
 
 
 def _demand_options(cases: Any, seed: Any, dtype: str, only: Any) -> None:

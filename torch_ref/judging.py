@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -63,6 +64,11 @@ def _explain(
         outcome.findings = [Finding("condition", "remembers earlier calls", names, f"{text}.")]
     else:
         explain_failure(candidate, reference, outcome, failure)
+        alone = failure.case.alone
+        if alone and failure.breach is None and compare(candidate, replace(failure.case, alone=""), evaluate).passed:
+            text = f"right when every gradient is asked for, wrong when {failure.case.label(alone)} alone is"
+            why = f"{text}: look at ctx.needs_input_grad, and at the order of what backward returns."
+            outcome.findings.insert(0, Finding("condition", "needs_input_grad", (alone,), why))
 
 
 def _noise(evaluate: Evaluate, case: Case) -> dict[str, float]:

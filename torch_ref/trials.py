@@ -92,19 +92,30 @@ class Trials:
         return self._compare(draw(*case.sizes.values(), seed=case.seed))
 
     def _judge_twice(self, case: Case, order: str, summary: Summary) -> bool:
-        """Judge a case, then again with its arguments in another memory order. Returns whether the answer is stable.
-
-        A candidate may refuse that order; it may not give wrong numbers for it.
-        """
+        """Judge a case, then again as it may be called besides. Returns whether the answer is stable."""
         comparison = self._judge(case)
         breach = self._other_answer(comparison) if comparison.breach is None else None
         if breach:
             comparison = replace(comparison, breach=breach, lines={})
         elif comparison.passed:
-            relaid = self._compare(replace(case, order=order))
-            comparison = comparison if relaid.passed or relaid.breach is not None else relaid
+            comparison = next(self._wrong_otherwise(comparison, order), comparison)
         summary.add(comparison)
         return breach is None
+
+    def _wrong_otherwise(self, right: Comparison, order: str) -> Iterator[Comparison]:
+        """What is wrong of a case that is right, with its arguments in another memory order; or asked for one gradient.
+
+        A candidate may refuse that order; it may not give wrong numbers for it.
+        """
+        relaid = self._compare(replace(right.case, order=order))
+        if not relaid.passed and relaid.breach is None:
+            yield relaid
+        for name in filter(right.case.asks, right.case.differentiated if right.case.upstream else ()):
+            alone = self._compare(replace(right.case, alone=name))
+            if alone.passed and not alone.lines:  # it can't be asked that
+                break
+            if not alone.passed:
+                yield replace(alone, lines=right.lines | alone.lines if alone.lines else {})
 
     def _other_answer(self, comparison: Comparison) -> str | None:
         """What is different in a second call by more than rounding, if anything is, or raises."""
@@ -144,15 +155,24 @@ class Trials:
                 cases = [draw(*sizes, kind=kind) for sizes, kind in aside.cases]
                 comparisons = list(map(self._compare, cases))
             counted = [of for of in comparisons if self._results_match(of) or not aside.only_if_results_match]
-            if counted:
+            factor = self._other_reduction(comparisons) if aside.only_if_results_match else None
+            if factor:
+                self.outcome.notes.append(
+                    f"gives {factor} in cases with {aside.title}: a loss averaged or summed in another way; they do "
+                    "not count"
+                )
+            elif counted:
                 self.outcome.asides[aside.title] = summary = Summary()
                 for comparison in counted:
                     summary.add(comparison)
-            elif comparisons and not any(of.breach for of in comparisons) and (factor := common_factor(comparisons)):
-                self.outcome.notes.append(
-                    f"gives {factor} × autograd's loss and gradients in cases with {aside.title}: a loss averaged or "
-                    "summed in another way; they do not count"
-                )
+
+    def _other_reduction(self, comparisons: list[Comparison]) -> str | None:
+        """What it gives, if that is autograd's times one factor, the loss too; or the gradients, if it has no loss."""
+        if all(of.passed for of in comparisons) or any(of.breach for of in comparisons):
+            return None
+        factor = common_factor(comparisons)
+        has_loss = all(name in of.lines for of in comparisons for name in self.reference.results)
+        return f"{factor} × autograd's {'loss and gradients' if has_loss else 'gradients'}" if factor else None
 
     def _results_match(self, comparison: Comparison) -> bool:
         return comparison.breach is None and all(

@@ -13,6 +13,13 @@ from torch_ref import Shapes, check
 def takes_four(inputs, targets, W1, W2): ...
 
 
+def takes_seven(inputs, targets, W1, B1, W2, B2, lr): ...
+
+
+def steps(inputs, targets, W1, B1, W2, B2, lr=0.1):  # noqa: ARG001  # as it would be
+    return W1, B1, W2, B2
+
+
 def raises(*arrays):
     return np.linalg.inv(arrays[0])
 
@@ -48,6 +55,8 @@ class Accumulates:
     def __init__(self):
         self.sums = {}
 
+    def gradients(self, x): ...
+
     def __call__(self, *arrays):
         loss, grads = loss_and_grads(*arrays)
         key = arrays[0].tobytes()
@@ -62,6 +71,11 @@ BREACHES = {
     "None": (lambda *_: None, r"returned None, expected \(loss, \(dL_dW1, dL_dB1, dL_dW2, dL_dB2\)\)"),
     "an array": (lambda *a: a[0], r"returned a ndarray of shape \(\d+, \d\), expected \(loss, \("),
     "a string": (lambda *_: "ab", r"returned a str, expected \(loss, \("),
+    "seven": (takes_seven, r"takes \(.*lr\), expected \(inputs, .*B2\); is it a training step, with a learning"),
+    "a step": (steps, r"returned a tuple of 4, expected .*, \(None, gradients\); is it a training step"),
+    "no loss": (lambda *a: a[2:], r"returned a tuple of 4, .*; without a loss, \(None, gradients\)  \["),
+    "a class": (Accumulates, r"takes \(\), expected \(inputs, .*; it is a class: name an object of it, or a function"),
+    "a method": (Accumulates.gradients, r"takes \(self, x\), expected \(inputs, .*; it is a method: name a function"),
     "too few": (lambda *a: (0.5, loss_and_grads(*a)[1][:3]), r"returned a tuple of 3 as the gradients, expected"),
     "too many": (lambda *a: (0.5, (*loss_and_grads(*a)[1], 0)), r"returned a tuple of 5 as the gradients, expected"),
     "not nested": (lambda *a: (0.5, *loss_and_grads(*a)[1]), r"returned a tuple of 5, expected \(loss, \("),

@@ -196,6 +196,14 @@ def test_more_outputs_with_another_reduction_are_a_note():
     report = check(candidate)
     assert report.passed
     assert any("gives out × autograd's loss and gradients in cases with more outputs" in note for note in report.notes)
+    report = check(lambda *arrays: (None, candidate(*arrays)[1]), cases=5)  # which reduction is meant, only a loss says
+    assert report.passed
+    assert any("gives out × autograd's gradients in cases with more outputs" in note for note in report.notes)
+    wrong = check(
+        lambda x, t, *p: (None, [-g if t.shape[1] > 1 and g.shape[1] == 1 else g for g in loss_and_grads(x, t, *p)[1]]),
+        cases=5,
+    )
+    assert wrong.asides["more outputs"].failed == 3
 
 
 def test_a_gradient_divided_by_the_batch_alone_is_wrong_for_more_outputs():
@@ -207,7 +215,8 @@ def test_a_gradient_divided_by_the_batch_alone_is_wrong_for_more_outputs():
     assert not report.passed
     assert report.ordinary.failed == 0
     assert report.asides["more outputs"].failed == 3
-    assert "out × autograd's" in str(report)
+    assert "out × autograd's (divided by the batch alone, where the loss is a mean over out too; if it" in str(report)
+    assert check(candidate, cases=5, shapes=Shapes(outputs=(1, 1))).passed  # asked for: no more are drawn
     assert check(candidate, shapes=Shapes(outputs=(1, 2))).ordinary.failed > 0
 
 

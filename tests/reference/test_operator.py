@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from torch_ref import Operator, UnusableError, assert_matches_autograd, check
+from torch_ref.command.saved import load_case, save_case
 
 DTYPES = pytest.mark.parametrize("dtype", ["float64", "float32"])
 
@@ -60,6 +61,46 @@ class Function(torch.autograd.Function):
         return r * (dn - n * (dn * n).mean(-1, keepdim=True)), (upstream * n).sum(0)
 
 
+class OnlyWhatIsNeeded(Function):
+    """Computes what is asked for, as the tutorials have it; forward has no ctx."""
+
+    @staticmethod
+    def forward(x, w):
+        return rms_norm(x, w)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):  # noqa: ARG004  # as torch has it
+        x, w = inputs
+        ctx.save_for_backward(x, w, torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-6))
+
+    @staticmethod
+    def backward(ctx, upstream):
+        both = zip(ctx.needs_input_grad, Function.backward(ctx, upstream), strict=True)
+        return tuple(grad if needed else None for needed, grad in both)
+
+
+class Layer:
+    """Keeps what its backward pass needs."""
+
+    def forward(self, x, w):
+        out, self.cache = forward(x, w)
+        return out
+
+    def backward(self, upstream):
+        return backward(upstream, self.cache)
+
+
+class Static:
+    forward, backward = staticmethod(forward), staticmethod(backward)
+
+
+LAYER = Layer()
+
+
+def of_tensors(x, w, power=2):
+    return OnlyWhatIsNeeded.apply(x, w) ** (power / 2)
+
+
 FORMS = {
     "one function": in_one,
     "by name": lambda u, x, w: (forward(x, w)[0], dict(zip(("dx", "grad_w"), in_one(u, x, w)[1], strict=True))),
@@ -67,6 +108,11 @@ FORMS = {
     "backward of the arguments": (lambda x, w: forward(x, w)[0], backward_again),
     "a function of tensors": rms_norm,
     "an autograd.Function": Function,
+    "one that gives only what is needed": OnlyWhatIsNeeded,
+    "a function of tensors with a default": of_tensors,
+    "an object": Layer(),
+    "its methods": (LAYER.forward, LAYER.backward),
+    "a class of static methods": Static,
 }
 
 
@@ -123,6 +169,50 @@ class Detached(Function):
         return out
 
 
+class AsksForTheOther(Function):
+    @staticmethod
+    def backward(ctx, upstream):
+        dx, dw = Function.backward(ctx, upstream)
+        return (dx if ctx.needs_input_grad[0] else None), (dw if ctx.needs_input_grad[0] else None)
+
+
+class ListsWhatIsNeeded(Function):
+    @staticmethod
+    def backward(ctx, upstream):
+        both = zip(ctx.needs_input_grad, Function.backward(ctx, upstream), strict=True)
+        return tuple(grad for needed, grad in both if needed)
+
+
+class WritesToWhatItMade(Function):
+    """Right unless its backward pass is run again."""
+
+    @staticmethod
+    def backward(ctx, upstream):
+        grads = Function.backward(ctx, upstream)
+        ctx.saved_tensors[2].data.mul_(2)
+        return grads
+
+
+class WritesWhereTorchLooks(Function):
+    @staticmethod
+    def backward(ctx, upstream):
+        grads = Function.backward(ctx, upstream)
+        ctx.saved_tensors[2].mul_(2)
+        return grads
+
+
+class WithAnEpsilon(Function):
+    @staticmethod
+    def forward(ctx, x, w, epsilon):
+        return Function.forward(ctx, x + 0 * epsilon, w)
+
+
+class TakesTwo(Function):
+    @staticmethod
+    def backward(ctx, first, second):
+        return Function.backward(ctx, first + second)
+
+
 class WritesToWhatItSaved(Function):
     """Right the first time; it scales what it has saved, which is its argument."""
 
@@ -140,6 +230,16 @@ WRONG = {
     "strides": (TakesStridesForGranted, "order]"),
     "writes to upstream": (WritesToTheUpstream, "wrote to its argument upstream"),
     "marked": (Detached, "returned out without a gradient, expected a tensor that can be differentiated"),
+    "needed": (AsksForTheOther, "right when every gradient is asked for, wrong when ∂/∂w alone is: look at ctx.needs_"),
+    "needed, listed": (ListsWhatIsNeeded, "incorrect number of gradients (expected 2, got 1)"),
+    "made": (WritesToWhatItMade, "writes in its backward pass to what it has saved"),
+    "made, seen": (WritesWhereTorchLooks, "writes in its backward pass to what it has saved"),
+    "more arguments": (WithAnEpsilon, "forward takes (ctx, x, w, epsilon), expected (ctx, x, w); or name a function"),
+    "more upstream": (TakesTwo, "backward takes (ctx, first, second), expected (ctx, upstream)"),
+    "of the class": ((Layer.forward, Layer.backward), "forward takes (self, x, w), expected (x, w); it is a method"),
+    "a class": (Layer, "expected (upstream, x, w), or (x, w) of tensors; it is a class: name an object of it"),
+    "forward takes more": ((in_one, backward), "forward takes (upstream, x, w), expected (x, w)"),
+    "backward takes more": ((forward, lambda *, u: u), "backward takes (*, u), expected (upstream, cache), or (u"),
     "saved": (WritesToWhatItSaved, "wrote to its argument x, expected its arguments unchanged"),
     "too few": (lambda u, x, w: (forward(x, w)[0], in_one(u, x, w)[1][:1]), "returned a tuple of 1 as the gradients"),
     "no pair": (lambda *a: forward(*a[1:])[0], "returned a ndarray of shape"),
@@ -154,6 +254,31 @@ def test_a_wrong_one_is_red_and_told_why(candidate, says):
     assert says in str(report)
 
 
+def test_a_saved_case_says_which_gradient_is_asked_for(tmp_path):
+    report = check(AsksForTheOther, reference=RMS, cases=5)
+    assert report.failure.case.alone == "w"
+    assert "float64 ∂/∂w alone asked for]" in str(report)
+    save_case(tmp_path / "case.npz", report.failure)
+    again = load_case(tmp_path / "case.npz", RMS)
+    assert (again.alone, again.sizes) == ("w", report.failure.case.sizes)
+
+
+def test_one_that_lets_go_of_what_it_saved_is_right():
+    class LetsGo(Function):
+        @staticmethod
+        def forward(ctx, x, w):
+            ctx.kept = [x, w]
+            return rms_norm(x, w)
+
+        @staticmethod
+        def backward(ctx, upstream):
+            x, w = ctx.kept
+            del ctx.kept
+            return backward(upstream, (x, w, torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-6)))
+
+    assert_matches_autograd(LetsGo, reference=RMS, cases=8)
+
+
 def test_several_outputs_have_an_upstream_each_and_integers_have_none():
     operator = Operator(lambda x: torch.topk(x, 2, dim=1), drawn(x=(None, 5)))
 
@@ -161,10 +286,17 @@ def test_several_outputs_have_an_upstream_each_and_integers_have_none():
         rows = np.argsort(-x, axis=1)[:, :2]
         dx = np.zeros_like(x)
         np.put_along_axis(dx, rows, upstream, 1)
-        return (np.take_along_axis(x, rows, 1), rows), (dx,)
+        return (np.take_along_axis(x, rows, 1), rows), dx  # of one argument: no tuple is needed
 
-    assert_matches_autograd(candidate, reference=operator, cases=12)
-    assert check(candidate, reference=operator, cases=5).ordinary.results == ("out[0]", "out[1]")
+    report = check(candidate, reference=operator, cases=8)
+    assert report.passed, str(report)
+    assert report.ordinary.results == ("out[0]", "out[1]")
+
+    def backwards(upstream, x):
+        outs, dx = candidate(upstream, x)
+        return outs, dx[:, ::-1]
+
+    assert "backwards along axis 1" in str(check(backwards, reference=operator, cases=5))
 
     two = Operator(lambda x, y: (x * y, x + y), drawn(x=(None, 3), y=(3,)))
 
@@ -190,7 +322,7 @@ def test_integers_are_passed_and_constants_have_no_gradient():
     def candidate(upstream, table, tokens, mask):
         dtable = np.zeros_like(table)
         np.add.at(dtable, tokens, upstream * mask)
-        return table[tokens] * mask, (dtable,)
+        return table[tokens] * mask, (dtable, None, None)  # as torch has it; (dtable,) will do
 
     assert_matches_autograd(candidate, reference=operator, cases=20)
 
@@ -251,9 +383,18 @@ def test_what_is_no_function_is_refused_at_once():
         Operator(3, drawn(x=(2,)))
 
 
-def test_a_pair_is_for_operators():
-    with pytest.raises(TypeError, match="a pair of functions, expected one for a reference that is no Operator"):
-        check((forward, backward))
+@pytest.mark.parametrize(
+    ("candidate", "form"),
+    [
+        ((forward, backward), "a pair of functions"),
+        (Function, r"a torch\.autograd\.Function"),
+        (nn.Linear(2, 3), r"an nn\.Module"),
+        (LAYER, "an object with forward and backward"),
+    ],
+)
+def test_what_is_for_operators_is_refused_for_two_layers(candidate, form):
+    with pytest.raises(TypeError, match=f"candidate: {form} is checked against an Operator; say reference=Operator"):
+        check(candidate)
 
 
 OWN_DATA = {

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from torch_ref.candidate.forms import called, demand_arguments, parameters_of, place_of
+from torch_ref.candidate.forms import advice, called, can_be_asked, demand_arguments, place_of
+from torch_ref.candidate.kinds import form_of_operators, parameters_of
 from torch_ref.candidate.naming import named
 from torch_ref.candidate.printing import kept_out
 from torch_ref.cases.case import Array, Case, Numbers
@@ -39,14 +40,19 @@ class Answer:
 
 
 class Candidate(Protocol):
-    """The code under test, wherever it runs."""
+    """The code under test, wherever it runs. form says what it is, if only an operator's candidate can be that."""
+
+    form: str
 
     @property
     def place(self) -> Place | None:
         """Where it is written."""
 
     def __call__(self, case: Case) -> Answer:
-        """Its answer for a case. Raises ContractError, or EndedError where it can't be called again."""
+        """Its answer for a case, empty if it can't be asked that (`Case.alone`).
+
+        Raises ContractError, or EndedError where it can't be called again.
+        """
 
     def time(self, case: Case, number: int) -> float:
         """The seconds that so many calls take. Raises what a call raises."""
@@ -60,7 +66,7 @@ class InProcess:
     """
 
     def __init__(self, code: Any, results: tuple[str, ...], options: Mapping[str, str]) -> None:
-        self.code, self.results = code, results
+        self.code, self.results, self.form = code, results, form_of_operators(code)
         self.options = {name: value for name, value in options.items() if name in parameters_of(code)}
 
     @cached_property
@@ -74,6 +80,8 @@ class InProcess:
         Raises ContractError when it raises, exits, writes to its arguments or returns anything but a pair of the
         results and one gradient per differentiated argument.
         """
+        if not can_be_asked(self.code, case):
+            return Answer()
         copies = case.copies()
         with kept_out() as printed:
             returned = self._returned(case, partial(called, self.code, case, copies, self.results, self.options))
@@ -81,7 +89,11 @@ class InProcess:
         for name, array in ((name, case.arguments[name]) for name in kept):
             if copies[name].shape != array.shape or (copies[name] != array).any():  # NaN differs too; no case has one
                 raise ContractError(f"wrote to its argument {name}, expected its arguments unchanged")
-        return _answer(named(returned, self.results, case), case.precision, printed=printed.anything)
+        try:
+            values = named(returned, self.results, case)
+        except ContractError as error:
+            raise ContractError(f"{error}{advice(self.code, case)}") from None
+        return _answer(values, case.precision, printed=printed.anything)
 
     def time(self, case: Case, number: int) -> float:
         """The seconds that so many calls take. Raises ContractError when one raises or exits."""
@@ -102,7 +114,7 @@ class InProcess:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever they raise, it is theirs
-            demand_arguments(self.code, case)
+            demand_arguments(self.code, case, self.results)
             raise ContractError(f"raised {summary(error, self.place.file if self.place else '')}") from error
 
 

@@ -4,13 +4,14 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from torch_ref.candidate.kinds import is_function, pair_of, parameters_of, takes
 from torch_ref.candidate.printing import kept_out
 from torch_ref.errors import UnusableError, plain, summary
 
@@ -46,11 +47,12 @@ def parsed(name: str) -> Name:
     return Name(source, function, path if is_file else None, str(folder))
 
 
-def load(name: str) -> Any:
+def load(name: str, *, makes: bool = False) -> Any:
     """The function that `package.module:function` or `path/to/file.py:function` names.
 
     Two functions, forward,backward, are a pair of them. Files beside the file, or modules in the working directory, can
-    be imported by it, and come before any others of their names that are not imported yet. Raises UnusableError.
+    be imported by it, and come before any others of their names that are not imported yet. makes says that it is to
+    make a reference, and no candidate. Raises UnusableError.
     """
     of = parsed(name)
     source = plain(of.source)
@@ -68,34 +70,57 @@ def load(name: str) -> Any:
     except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever their file does on import
         raise UnusableError(f"{source}: fails on import: {summary(error, of.source)}") from None
     if not of.function:
-        return _only_function(found, of)
+        return _only(_makers(_own(found)) if makes else _candidates(_own(found)), of)
     first, *rest = (_function(found, replace(of, function=function)) for function in of.function.split(","))
     return (first, *rest) if rest else first
 
 
-def _only_function(found: ModuleType, of: Name) -> Callable[..., Any]:
-    """The one function that a file defines, without an underscore; or that takes the six arguments of two layers."""
-    own = {n: value for n, value in vars(found).items() if inspect.isfunction(value) and n[0] != "_"}
-    own = {name: function for name, function in own.items() if function.__module__ == found.__name__}
-    fitting = {name: function for name, function in own.items() if _takes_six(function)}
-    own = fitting or own
-    if len(own) != 1:
-        which = f"which of {', '.join(sorted(own))}" if own else "it has no function"
-        hint = f"{of.source}:{min(own)}" if own else "one with a function"
+def _only(named: Mapping[str, Any], of: Name) -> Any:
+    """The one thing in a file that will do."""
+    if len(named) != 1:
+        which = f"which of {', '.join(sorted(named))}" if named else "it has no function that will do"
+        hint = f"{of.source}:{min(named)}" if named else "one with a function"
         raise UnusableError(f"{plain(of.source)}: {plain(which)}; expected {plain(hint)}")
-    (function,) = own.values()
-    return function
+    (found,) = named.values()
+    return found
 
 
-def _takes_six(function: Callable[..., Any]) -> bool:
-    try:
-        inspect.signature(function).bind(*range(6))
-    except TypeError:
-        return False
-    return True
+def _own(module: ModuleType) -> dict[str, Any]:
+    """The functions and classes that a file defines itself, without an underscore."""
+    kinds = inspect.isfunction, inspect.isclass
+    own = {name: value for name, value in vars(module).items() if any(is_one(value) for is_one in kinds)}
+    return {name: value for name, value in own.items() if value.__module__ == module.__name__ and name[0] != "_"}
 
 
-def _function(found: Any, of: Name) -> Callable[..., Any]:
+def _makers(own: Mapping[str, Any]) -> dict[str, Any]:
+    """The functions that may make a reference: they need no argument."""
+    return {name: value for name, value in own.items() if inspect.isfunction(value) and takes(value, 0)}
+
+
+def _candidates(own: Mapping[str, Any]) -> dict[str, Any]:
+    """What may be a candidate: the functions that take the six arguments of two layers, if there are any.
+
+    Else all of them, but for what is there for a reference or is a test; a forward and its backward as the pair that
+    they are, and the classes that can be called without an object.
+    """
+    functions = {name: value for name, value in own.items() if inspect.isfunction(value)}
+    if fitting := {name: value for name, value in functions.items() if takes(value, 6)}:
+        return fitting
+    found = {name: value for name, value in own.items() if value not in functions.values() and pair_of(value)}
+    found |= {name: value for name, value in own.items() if is_function(value)}
+    for name, value in functions.items():
+        if name.startswith("test_") or takes(value, 0) or next(iter(parameters_of(value))) == "rng":
+            continue
+        other = {"forward": "backward", "backward": "forward"}
+        partner = next((name.replace(word, other[word]) for word in other if word in name), "")
+        if partner not in functions:
+            found[name] = value
+        elif "forward" in name:
+            found[f"{name},{partner}"] = value, functions[partner]
+    return found
+
+
+def _function(found: Any, of: Name) -> Any:
     name = plain(f"{of.source}:{of.function}")
     for attribute in of.function.split("."):
         if not hasattr(found, attribute):
@@ -104,9 +129,9 @@ def _function(found: Any, of: Name) -> Callable[..., Any]:
             has = plain(", ".join(names)) or "none"
             raise UnusableError(f"{name}: no such function; {plain(of.source)} has {has}")
         found = getattr(found, attribute)
-    if not callable(found):
+    if not (callable(found) or pair_of(found)):
         raise UnusableError(f"{name}: a {plain(type(found).__name__)}, expected a function")
-    return found  # type: ignore[no-any-return]  # callable, as just seen
+    return found
 
 
 def _import_file(path: Path) -> ModuleType:

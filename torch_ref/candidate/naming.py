@@ -20,7 +20,9 @@ def named(returned: Any, results: tuple[str, ...], case: Case) -> dict[str, Any]
     if isinstance(returned, Mapping):
         returned = (None, returned)
     if not _is_sequence(returned) or len(returned) != 2:
-        raise ContractError(f"returned {_described(returned)}, {_expected(results, case)}")
+        alone = _is_sequence(returned) and len(returned) == len(case.differentiated) and not case.upstream
+        hint = "; without a loss, (None, gradients)" if alone else ""
+        raise ContractError(f"returned {_described(returned)}, {_expected(results, case)}{hint}")
     values, grads = returned
     if values is None or len(results) == 1:
         values = [values] * len(results)
@@ -29,22 +31,39 @@ def named(returned: Any, results: tuple[str, ...], case: Case) -> dict[str, Any]
     if isinstance(grads, Mapping):
         keys = {name: _key(grads, name, case) for name in case.differentiated if case.asks(name)}
         grads = [grads[keys[name]] if name in keys else None for name in case.differentiated]
+    if len(case.differentiated) == 1 and not _is_sequence(grads):
+        grads = [grads]
+    grads = _without_nones(grads, case)
     if not _is_sequence(grads) or len(grads) != len(case.differentiated):
-        raise ContractError(f"returned {_described(grads)} as the gradients, {_expected(results, case)}")
+        what = "parameters" if case.step else "gradients"
+        raise ContractError(f"returned {_described(grads)} as the {what}, {_expected(results, case)}")
     found = {name: value for name, value in zip(results, values, strict=True) if value is not None}
     gradients = dict(zip(case.differentiated, grads, strict=True))
     return found | {name: value for name, value in gradients.items() if case.asks(name) or value is not None}
+
+
+def _without_nones(gradients: Any, case: Case) -> Any:
+    """Without the None, if there is one for each argument that is not differentiated, as torch has it."""
+    own = list(case.packed(case.arguments))[bool(case.upstream) :]
+    if not _is_sequence(gradients) or len(gradients) != len(own) or not set(case.differentiated) <= set(own):
+        return gradients
+    by_name = dict(zip(own, gradients, strict=True))
+    given = [name for name in own if name not in case.differentiated]
+    if any(by_name[name] is not None for name in given):
+        return gradients
+    return [by_name[name] for name in case.differentiated]
 
 
 def _key(gradients: Mapping[Any, Any], name: str, case: Case) -> Any:
     """The one key that stands for the gradient of this argument."""
     meant = [key for key in gradients if isinstance(key, str) and _means(key, name)]
     if len(meant) != 1:
-        keys = ", ".join(map(str, gradients))
-        wrong = (
-            f"two gradients {case.label(name)} ({' and '.join(meant)})" if meant else f"no gradient {case.label(name)}"
-        )
-        raise ContractError(f"returned {wrong} among {keys}, expected one called {name}, d{name} or dL_d{name}")
+        keys, several = ", ".join(map(str, gradients)), f" ({' and '.join(meant)})" if meant else ""
+        what, names = f"gradient {case.label(name)}", f"{name}, d{name} or dL_d{name}"
+        if case.step:
+            what, names = f"parameter {name}", name
+        wrong = f"{'two' if meant else 'no'} {what.replace(' ', 's ', 1) if meant else what}{several}"
+        raise ContractError(f"returned {wrong} among {keys}, expected one called {names}")
     return meant[0]
 
 
@@ -54,6 +73,8 @@ def _means(key: str, name: str) -> bool:
 
 
 def _expected(results: tuple[str, ...], case: Case) -> str:
+    if case.step:
+        return f"expected the new ({', '.join(case.differentiated)}), with the loss before them or without"
     gradients = ", ".join(case.label(name).replace("/", "_") for name in case.differentiated)
     several = f"({', '.join(results)})" if len(results) > 1 else results[0]
     return f"expected ({several}, ({gradients}))"

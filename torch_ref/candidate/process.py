@@ -18,13 +18,17 @@ class _GoneError(Exception):
 
 
 class Process:
-    """The candidate that a child loads. One that has ended, or hung for longer than the timeout, is asked no more."""
+    """The candidate that a child loads. One that has ended, or hung for longer than the timeout, is asked no more.
+
+    form is that of `form_of_operators`, once it is loaded.
+    """
 
     def __init__(self, child: Child) -> None:
         self.child = child
         self.channel = Channel(child.connection, child.memory)
         self.loaded = False
         self.place: Place | None = None
+        self.form = ""
         self.results: tuple[str, ...] = ()
         self.options: dict[str, str] = {}
         self.known: dict[str, Any] = {}  # to the child, of what is the same in every call
@@ -41,7 +45,7 @@ class Process:
             raise UnusableError(f"{plain(self.child.source)}: fails on import: {gone}") from None
         if why := said.get("unusable"):
             raise UnusableError(plain(str(why), 1000))
-        self.place = _place(said.get("place"))
+        self.place, self.form = _place(said.get("place")), str(said.get("form"))
         self.loaded = True
 
     def against(self, results: tuple[str, ...], options: Mapping[str, str]) -> Self:
@@ -58,7 +62,7 @@ class Process:
             if not isinstance(problems, dict):
                 raise _GoneError(MEDDLED)
             names, gradients = {*problems, *arrays}, {*case.differentiated}
-            asked = set(filter(case.asks, gradients))
+            asked = set(filter(case.asks, gradients)) if names or not case.alone else set()
             if not asked <= names <= gradients | {*self.results}:  # a result may be left out
                 raise _GoneError(MEDDLED)
             texts = {name: plain(str(problem)) for name, problem in problems.items()}
@@ -97,6 +101,7 @@ class Process:
             "gradient": case.gradient,
             "packs": dict(case.packs),
             "asked": case.asked,
+            "alone": case.alone,
             "step": case.step,
             "precision": case.precision.name,
         }

@@ -10,6 +10,7 @@ from typing import Any
 from torch_ref.candidate.calling import InProcess
 from torch_ref.candidate.channel import Channel
 from torch_ref.candidate.forms import place_of
+from torch_ref.candidate.kinds import form_of_operators
 from torch_ref.candidate.loading import load
 from torch_ref.cases.case import Case, Numbers
 from torch_ref.errors import ContractError, UnusableError, plain, summary
@@ -28,7 +29,7 @@ def serve(channel: Channel, name: str) -> None:
         os._exit(0)
     if isinstance(function, str):
         return channel.send({"unusable": function}, {})
-    channel.send({"unusable": None, "place": place_of(function)}, {})
+    channel.send({"unusable": None, "place": place_of(function), "form": form_of_operators(function)}, {})
     while True:
         header, arrays = channel.receive()
         if given := header["given"]:  # else as before
@@ -46,8 +47,8 @@ def _like(given: Mapping[str, Any]) -> Callable[..., Case]:
     """What makes a case of its arguments and their order, the rest being as said."""
     packs = {whole: tuple(pack) if isinstance(pack, list) else pack for whole, pack in given["packs"].items()}
     names, precision = tuple(given["differentiated"]), PRECISIONS[given["precision"]]
-    more = {"gradient": given["gradient"], "packs": packs, "asked": tuple(given["asked"]), "step": given["step"]}
-    return partial(Case, seed=0, sizes={}, differentiated=names, precision=precision, **more)
+    more = {name: given[name] for name in ("gradient", "alone", "step")} | {"asked": tuple(given["asked"])}
+    return partial(Case, seed=0, sizes={}, differentiated=names, precision=precision, packs=packs, **more)
 
 
 def _loaded(name: str) -> Any:

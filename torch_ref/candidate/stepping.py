@@ -16,20 +16,26 @@ LEARNING_RATE = 2.0**60
 def stepped(code: Callable[..., Any], case: Case, arrays: Mapping[str, Array], options: Mapping[str, str]) -> Any:
     """(loss or None, gradients) of f(inputs, targets, *parameters, learning_rate).
 
-    It returns the new parameters, in order or by name, with the loss before them or without; or returns nothing of the
-    kind and has changed them in place. Raises ContractError for a mapping without one of them, and when it has done
-    neither.
+    It returns the new parameters, in order or by name, with the loss before them or without; or it returns the loss, or
+    anything else, and has changed them in place. Raises ContractError when it has done neither.
     """
     before = {name: arrays[name].copy() for name in case.differentiated}
     returned = code(*case.packed(arrays).values(), LEARNING_RATE, **options)
     loss, after = None, returned
     if isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[1], Sequence | Mapping):
         loss, after = returned
-    if not isinstance(after, Sequence | Mapping):
-        loss, after = returned, [arrays[name] for name in before]
+    elif isinstance(returned, tuple) and len(returned) == 1 + len(before):
+        loss, *after = returned
+    try:
+        values = named((None, after), (), case)
+    except ContractError:
         if all(np.array_equal(before[name], arrays[name]) for name in before):
-            raise ContractError("changed no parameter and returned none, expected the new ones, returned or in place")
-    values = named((None, after), (), case)
+            if isinstance(after, Sequence | Mapping):
+                raise
+            why = "changed no parameter and returned none, expected the new ones, returned or in place"
+            raise ContractError(why) from None
+        scalar = isinstance(returned, float) or getattr(returned, "ndim", None) == 0
+        loss, values = returned if scalar else None, {name: arrays[name] for name in before}
     gradients = [_gradient(before[name], values[name]) if name in values else None for name in before]
     return loss, gradients
 

@@ -27,7 +27,9 @@ class Case:
     order: C, Fortran, or strided (views with gaps). packs says which of them it gets as one, by the name of the whole:
     their names, or their names by key, for a tuple or a dict of arrays. A gradient is called `gradient` and the name of
     its argument, as in dL/dW1. asked are the names of the results and gradients that are judged; none means all.
-    With step, a candidate is a training step, and what is differentiated are the parameters that it changes.
+    alone is the one argument whose gradient code in torch is asked for, as ctx.needs_input_grad says; "" for all.
+    With step, a candidate is a training step, and what is differentiated are the parameters that it changes; None
+    where there is no such thing.
     """
 
     seed: int
@@ -41,7 +43,8 @@ class Case:
     gradient: str = "dL/d"
     packs: Mapping[str, Pack] = field(default_factory=dict)
     asked: tuple[str, ...] = ()
-    step: bool = False
+    alone: str = ""
+    step: bool | None = None
 
     @property
     def size(self) -> int:
@@ -60,7 +63,7 @@ class Case:
 
     def asks(self, name: str) -> bool:
         """Whether this result or gradient is judged."""
-        return not self.asked or name in self.asked
+        return name == self.alone if self.alone else not self.asked or name in self.asked
 
     def copies(self) -> Numbers:
         """Copies of the arguments, in the memory order of the case."""
@@ -96,6 +99,7 @@ class Case:
             *(["saturated"] if self.saturated else []),
             *([self.kind] if self.kind != NORMAL else []),
             *([f"{self.order} order"] if self.order != "C" else []),
+            *([f"{self.label(self.alone)} alone asked for"] if self.alone else []),
         ]
         return f"[{' '.join(words)}]"
 

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
@@ -109,7 +110,8 @@ class Cases(ABC):
         """Cases of the sort of this one, from the smallest to its sizes: to find the smallest that fails."""
         ranges = {size: (min(low, case.sizes[size]), case.sizes[size]) for size, (low, _) in self.ranges.items()}
         kinds = tuple(dict.fromkeys((NORMAL, case.kind)))
-        return self._strategy(ranges, case.precision, case.saturated, kinds, case.order)
+        strategy = self._strategy(ranges, case.precision, case.saturated, kinds, case.order)
+        return strategy.map(lambda drawn: replace(drawn, alone=case.alone))
 
     def _strategy(
         self,

@@ -26,6 +26,7 @@ from torch_ref.judging import judge
 from torch_ref.outcome import Outcome
 from torch_ref.precision import PRECISIONS
 from torch_ref.reference.base import BaseReference
+from torch_ref.reference.operator import Operator
 from torch_ref.report.document import Document
 from torch_ref.report.github import github
 from torch_ref.report.json_document import as_json
@@ -74,7 +75,7 @@ def _reference(options: argparse.Namespace) -> BaseReference:
         words = {name: value for name, value in network.items() if value}
         layout = options.layout if options.candidates else str(OURS)
         return TwoLayers(**words, shapes=shapes_of(options), layout=layout, step=options.step)
-    make = load(options.reference)
+    make = load(options.reference, makes=True)
     try:
         reference = make()
     except (Exception, SystemExit) as error:
@@ -109,10 +110,13 @@ def _candidates(
     given = reference.results, reference.options
     if not options.candidates:
         return {BUILT_IN: InProcess(numpy_impl.loss_and_grads, *given)}
-    return {
-        name: processes[name].against(*given) if name in processes else InProcess(load(name), *given)
-        for name in dict.fromkeys(options.candidates)
-    }
+    candidates: dict[str, Candidate] = {}
+    for name in options.candidates:
+        candidates[name] = processes[name].against(*given) if name in processes else InProcess(load(name), *given)
+        if (form := candidates[name].form) and not isinstance(reference, Operator):
+            how = "say --reference file.py:make, where make() returns Operator(function, draw)"
+            raise UnusableError(f"{plain(name)}: {form} is checked against an Operator; {how}")
+    return candidates
 
 
 def _check(options: argparse.Namespace, candidates: Mapping[str, Candidate], reference: BaseReference) -> list[Outcome]:

@@ -1,6 +1,7 @@
 """A case in a file: written where it fails, and read to run it again."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -25,6 +26,7 @@ def save_case(path: Path, comparison: Comparison) -> None:
     for source, answers in ("autograd", comparison.autograd), ("candidate", comparison.yours):
         arrays |= {f"{source}_{case.label(name).replace('/', '_')}": array for name, array in answers.items()}
     what = {"precision": case.precision.name, "saturated": case.saturated, "kind": case.kind, "order": case.order}
+    what |= {"alone": case.alone} if case.alone else {}
     arrays[WHAT] = np.array(json.dumps({"seed": case.seed, "sizes": case.sizes, **what}))
     np.savez(path, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its own option
 
@@ -34,7 +36,7 @@ def load_case(path: Path, reference: BaseReference) -> Case:
     try:
         with np.load(path, allow_pickle=False) as saved:
             what = json.loads(str(saved[WHAT]))
-            precision = PRECISIONS[what.pop("precision")]
+            precision, alone = PRECISIONS[what.pop("precision")], what.pop("alone", "")
             case = reference.cases.draw(*what.pop("sizes").values(), precision=precision, **what)
             arrays = {name: saved[name] for name in case.arguments}
     except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
@@ -42,4 +44,4 @@ def load_case(path: Path, reference: BaseReference) -> Case:
     for name, array in arrays.items():
         if array.shape != case.arguments[name].shape or array.dtype != case.arguments[name].dtype:
             raise UnusableError(f"--case {path}: {name} of shape {array.shape} does not go with {reference}")
-    return case.with_arguments(**arrays)
+    return replace(case.with_arguments(**arrays), alone=alone)

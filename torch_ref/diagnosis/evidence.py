@@ -60,7 +60,10 @@ def gather(candidate: Candidate, reference: BaseReference, failed: Case) -> Evid
             for (name, (_, high)), size in zip(ranges, telling, strict=True)
         ]
         # Of other seeds each: a factor that comes from a parameter's value is no constant.
-        cases = [replace(draw(*sizes, seed=seed), asked=failed.asked) for seed in range(TRIES * i, TRIES * (i + 1))]
+        cases = [
+            replace(draw(*sizes, seed=seed), asked=failed.asked, alone=failed.alone)
+            for seed in range(TRIES * i, TRIES * (i + 1))
+        ]
         if failed.saturated or failed.kind != NORMAL:
             cases = [_first_wrong(candidate, reference, cases)]
         else:

@@ -75,14 +75,14 @@ class TwoLayerCases(Cases):
         """A case far beyond the ranges that were left as they are; and two and three outputs, if 1 was."""
         sizes = self.beyond()
         found = [Aside("beyond the ranges", [Explicit(sizes)])] if sizes else []
-        if self.shapes.outputs == Shapes.outputs:
+        if self.shapes.left("outputs"):
             sizes_2_3 = [(*sizes[:3], outputs) for outputs, sizes in zip((2, 3, 2), self.telling(), strict=True)]
             found.append(Aside("more outputs", list(map(Explicit, sizes_2_3)), only_if_results_match=True))
         return found
 
     def beyond(self) -> Sizes | None:
         """Past the edge of any block where the range was left as it is, and the largest where not; all outputs."""
-        left = [getattr(self.shapes, name) == getattr(Shapes, name) for name in ("batch", "inputs", "hidden")]
+        left = [self.shapes.left(name) for name in ("batch", "inputs", "hidden")]
         *highs, outputs = (high for _, high in self.ranges.values())
         sizes = [far if own else high for far, own, high in zip(BEYOND, left, highs, strict=True)]
         return (*sizes, outputs) if any(left) else None

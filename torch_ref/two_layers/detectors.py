@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from torch_ref.candidate.stepping import LEARNING_RATE
 from torch_ref.diagnosis.clipping import clipped
 from torch_ref.diagnosis.data import dropped, ignored
 from torch_ref.diagnosis.diagnosis import nothing_to_compare, unexplained
@@ -62,6 +63,12 @@ def why(factor: Factor, names: tuple[str, ...], evidence: Evidence) -> str:
     terms = (("batch", 1), ("out", 1)) if case.sizes["out"] > 1 else (("batch", 1),)
     divided = tuple((size, -power) for size, power in factor.powers)
     every = is_every_gradient(names, evidence)
+    if case.step and factor.constant == 0:
+        return "not changed, or not by the learning rate times its gradient"
+    if case.step and abs(factor.constant) == LEARNING_RATE:
+        return "the learning rate, once more than it should be"
+    if every and dict(factor.powers) == {"out": 1} and reduction == "mean":
+        return "divided by the batch alone, where the loss is a mean over out too; if it is always 1, say --outputs 1"
     if divided == terms and reduction == "sum":
         reason = "of the mean, where the loss is a sum; do not divide"
     elif dict(factor.powers).get("batch", 0) > 0 and abs(factor.constant) == 1:
@@ -96,7 +103,7 @@ def mistakes(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
     for touched, relative, mistake, p in sorted(explanations, key=lambda found: -len(found[0])):
         if touched <= set(wrong):
             wrong = [name for name in wrong if name not in touched]
-            name, fix = mistake.texts(ACTIVATIONS[chain.activation], p)
+            name, fix = mistake.texts(ACTIVATIONS[chain.activation], p, step=bool(evidence.first.case.step))
             of = "" if relative == chain else f" The rest of the chain is that of {relative.formula}."
             yield Finding("mistake", name, tuple(n for n in NAMES if n in touched), f"{name}: {fix}.{of}")
 

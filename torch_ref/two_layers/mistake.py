@@ -5,7 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from torch_ref.candidate.stepping import LEARNING_RATE
 from torch_ref.two_layers.stages import Activation, Stage
+
+SMALL = 1e-6
 
 
 @dataclass(frozen=True)
@@ -22,10 +25,20 @@ class Mistake:
     stages: dict[str, Stage]
     values: tuple[float, ...] = (0.0,)
 
-    def texts(self, activation: Activation, p: float) -> tuple[str, str]:
-        """The name and the fix, for a network with this hidden activation."""
-        words = {"p": p, "f": activation.symbol, "slope": activation.formula}
+    def texts(self, activation: Activation, p: float, *, step: bool = False) -> tuple[str, str]:
+        """The name and the fix, for a network with this hidden activation; in a training step p may be of its rate."""
+        words = {"p": _OfRate(p) if step else p, "f": activation.symbol, "slope": activation.formula}
         return self.name.format(**words), self.fix.format(**words)
+
+
+class _OfRate(float):
+    """A number that is shown as a multiple of the learning rate of `stepping`, unless it is far smaller."""
+
+    def __format__(self, spec: str) -> str:
+        times = self / LEARNING_RATE
+        if abs(times) < SMALL:
+            return super().__format__(spec)
+        return "the learning rate ×" if abs(times - 1) < SMALL else f"{times:{spec}} × the learning rate ×"
 
 
 def sigma_prime(x: Tensor) -> Tensor:

@@ -103,7 +103,7 @@ MISTAKES = (
         (),
     ),
     Mistake(
-        "W2 is updated after each sample, and the next sample's ∂L/∂S1 computed with it (learning rate {p:.3g})",
+        "W2 is updated after each sample (W2 - {p:.3g} ∂L/∂W2), and the next sample's ∂L/∂S1 computed with it",
         "compute every gradient of the batch before the first update",
         {"dL_dS1": lambda s: updated_each_sample(s.W2, s.S1, s.dL_dG2, s.p)},
         (),

@@ -14,7 +14,10 @@ Reduction: TypeAlias = Literal["mean", "sum"]
 
 @dataclass(frozen=True)
 class Shapes:
-    """The smallest and largest batch and widths to draw, both included. Raises ValueError for what is no range."""
+    """The smallest and largest batch and widths to draw, both included. Raises ValueError for what is no range.
+
+    One that is given, though it is the same as the default, is not `left`: then nothing beyond it is drawn.
+    """
 
     batch: Range = (1, 64)
     inputs: Range = (1, 5)
@@ -24,6 +27,10 @@ class Shapes:
     def __post_init__(self) -> None:
         for name, bounds in vars(self).items():
             demand_range(name, bounds)
+
+    def left(self, name: str) -> bool:
+        """Whether this range was left at its default."""
+        return getattr(self, name) is getattr(Shapes, name)  # that object, not one that equals it
 
 
 INPUTS, WEIGHTS = ("(batch, in)", "(in, batch)"), ("(hidden, in)", "(in, hidden)")

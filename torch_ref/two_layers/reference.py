@@ -112,7 +112,7 @@ class TwoLayers(ModuleReference):
     def _words(self) -> tuple[str, ...]:
         """The words of the command line that ask for it: those that differ from the defaults."""
         words = ["--reference", self.name] if self.name else []
-        if self.name or self.shapes.batch[1] != Shapes.batch[1]:
+        if self.name or not self.shapes.left("batch"):
             words += ["--max-batch", str(self.shapes.batch[1])]
         if self.laid != OURS:
             words += ["--layout", str(self.laid)]
@@ -123,8 +123,9 @@ class TwoLayers(ModuleReference):
             if option.name in self.options and getattr(self, option.name) != option.default:
                 words += [f"--{option.name}", getattr(self, option.name)]
         for width in ("inputs", "hidden", "outputs"):
-            if (bounds := getattr(self.shapes, width)) != getattr(Shapes, width):
-                words += [f"--{width}", "..".join(map(str, bounds))]
+            if not self.shapes.left(width):
+                low, high = getattr(self.shapes, width)
+                words += [f"--{width}", str(low) if low == high else f"{low}..{high}"]
         return tuple(words)
 
     @property

@@ -40,8 +40,8 @@ def trace(reference: BaseReference, case: Case, like: Trace | None = None) -> Tr
         roots = [result for result in results if result.requires_grad]
         if like is None:
             tracing().remember_forward([result.grad_fn for result in roots])
-        upstream = [named[name.replace("out", UPSTREAM, 1)] for name in reference.results] if case.upstream else []
-        upstream = [g for g, result in zip(upstream, results, strict=False) if result.requires_grad]
+        rooted = [name for name, result in zip(reference.results, results, strict=True) if result.requires_grad]
+        upstream = [named[name.replace("out", UPSTREAM, 1)] for name in rooted] if case.upstream else []
         leaves = [named[name] for name in case.differentiated]
         return (*results, *torch.autograd.grad(roots, leaves, upstream or None))
 
