@@ -124,8 +124,7 @@ class TwoLayers(ModuleReference):
                 words += [f"--{option.name}", getattr(self, option.name)]
         for width in ("inputs", "hidden", "outputs"):
             if not self.shapes.left(width):
-                low, high = getattr(self.shapes, width)
-                words += [f"--{width}", str(low) if low == high else f"{low}..{high}"]
+                words += [f"--{width}", "..".join(map(str, getattr(self.shapes, width)))]
         return tuple(words)
 
     @property
