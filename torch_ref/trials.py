@@ -17,7 +17,7 @@ from hypothesis.errors import Flaky, NoSuchExample
 from torch_ref.candidate.calling import Candidate, differing
 from torch_ref.cases.case import NORMAL, Case
 from torch_ref.comparison import compare
-from torch_ref.diagnosis.factors import common_factor
+from torch_ref.diagnosis.factors import other_reduction
 from torch_ref.errors import ContractError, UnusableError
 from torch_ref.outcome import Outcome, Status, Summary
 from torch_ref.reference.base import BaseReference, Evaluate
@@ -155,7 +155,7 @@ class Trials:
                 cases = [draw(*sizes, kind=kind) for sizes, kind in aside.cases]
                 comparisons = list(map(self._compare, cases))
             counted = [of for of in comparisons if self._results_match(of) or not aside.only_if_results_match]
-            factor = self._other_reduction(comparisons) if aside.only_if_results_match else None
+            factor = other_reduction(comparisons) if aside.only_if_results_match else None
             if factor:
                 self.outcome.notes.append(
                     f"gives {factor} in cases with {aside.title}: a loss averaged or summed in another way; they do "
@@ -165,14 +165,6 @@ class Trials:
                 self.outcome.asides[aside.title] = summary = Summary()
                 for comparison in counted:
                     summary.add(comparison)
-
-    def _other_reduction(self, comparisons: list[Comparison]) -> str | None:
-        """What it gives, if that is autograd's times one factor, the loss too; or the gradients, if it has no loss."""
-        if all(of.passed for of in comparisons) or any(of.breach for of in comparisons):
-            return None
-        factor = common_factor(comparisons)
-        has_loss = all(name in of.lines for of in comparisons for name in self.reference.results)
-        return f"{factor} × autograd's {'loss and gradients' if has_loss else 'gradients'}" if factor else None
 
     def _results_match(self, comparison: Comparison) -> bool:
         return comparison.breach is None and all(

@@ -346,6 +346,9 @@ def test_a_module_brings_its_parameters_by_name(dtype):
     assert_matches_autograd(candidate, reference=operator, cases=12, dtype=dtype)
     assert_matches_autograd(nn.Linear(3, 2), reference=operator, cases=12, dtype=dtype)
     assert torch.equal(model.weight, before)
+    renamed = nn.Sequential(nn.Linear(3, 2))
+    says = "forward takes (input), expected (x, weight, bias); arguments may also be parameters of these names, but"
+    assert says in str(check(renamed, reference=operator, cases=1))
 
 
 def test_no_batch_and_no_axis_are_needed():

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from torch_ref.candidate.in_torch import differentiated, forward_of, is_torch
-from torch_ref.candidate.kinds import is_function, pair_of, parameters_of, takes, takes_at_most
+from torch_ref.candidate.kinds import is_function, is_module, pair_of, parameters_of, takes, takes_at_most
 from torch_ref.candidate.stepping import stepped
 from torch_ref.cases.case import Array, Case
 from torch_ref.errors import ContractError
@@ -84,6 +84,9 @@ def advice(code: Any, case: Case) -> str:
     """What may be meant by a candidate that does not keep the contract."""
     if is_function(code):
         return f"; or name a function of tensors that calls {code.__name__}.apply with the rest"
+    if is_module(code):
+        own = ", ".join(name for name, _ in code.named_parameters()) or "no parameter"
+        return f"; arguments may also be parameters of these names, but it has {own}"
     if isinstance(code, type):
         return "; it is a class: name an object of it, or a function that makes one and calls it"
     if "self" in parameters_of(code):

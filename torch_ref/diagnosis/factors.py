@@ -77,6 +77,15 @@ def common_factor(comparisons: list[Comparison]) -> Factor | None:
     return found.pop() if len(found) == 1 else None
 
 
+def other_reduction(comparisons: list[Comparison]) -> str | None:
+    """What these cases give, if that is autograd's times one factor: the loss too, or the gradients without a loss."""
+    if all(of.passed for of in comparisons) or any(of.breach for of in comparisons):
+        return None
+    factor, given = common_factor(comparisons), set(comparisons[0].lines)
+    what = "gradients" if given <= set(comparisons[0].case.differentiated) else "loss and gradients"
+    return f"{factor} × autograd's {what}" if factor else None
+
+
 def is_every_gradient(names: tuple[str, ...], evidence: Evidence) -> bool:
     """Whether no gradient is missing among the names."""
     return set(evidence.first.case.differentiated) <= set(names)
