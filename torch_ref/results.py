@@ -11,7 +11,7 @@ from torch_ref.precision import Precision
 ZERO = 5  # times the noise: a gradient that is no larger is rounding alone
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # one is kept of every case
 class Line:
     """A result or one gradient of the candidate beside the reference's, at the element where it is furthest off.
 

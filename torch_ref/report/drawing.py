@@ -50,9 +50,10 @@ def strips(shown: Sequence[Strip], whole: float, alt: str) -> str:
         height = 0.3 + 0.65 * len(shown)
         figure = Figure(figsize=(WIDTH, height))
         axes = figure.add_axes((0.01, 0.3 / height, 0.98, 1 - 0.3 / height))  # below it, room for the ticks
-        axes.set(xscale="log", xlim=(LEAST / 2, 3 * farthest), ylim=(0.5 - len(shown), 0.5), yticks=[])
+        margin = (farthest / LEAST) ** 0.07  # for the first tick, and for what is beyond the farthest
+        axes.set(xscale="log", xlim=(LEAST / margin, farthest * margin), ylim=(0.5 - len(shown), 0.5), yticks=[])
         for row, strip in enumerate(shown):
-            _strip(axes, -row, strip, 2 * farthest)
+            _strip(axes, -row, strip, farthest * margin**0.8)
         if farthest > whole:
             axes.axvline(whole, color=ALLOWED, linewidth=1, linestyle=":")
         _powers_of_ten(axes, farthest)

@@ -65,8 +65,9 @@ def _errors(document: Document, dtype: str) -> Iterator[Card]:
         rows = {of: cells(summary, name, alone=True) for of, summary in found.items()}
         tallies = {of: summary.tallies[name] for of, summary in found.items() if name in summary.tallies}
         dots = {of: _dots(tally) for of, tally in tallies.items()}
-        left_out = {of: tally.cases - len(dots[of]) for of, tally in tallies.items()}
-        note = "; ".join(f"{count} cases of {of} prove nothing: not drawn" for of, count in left_out.items() if count)
+        left = {of: f"{tally.cases - len(dots[of])} of {tally.cases} cases of {of}" for of, tally in tallies.items()}
+        vacuous = ", ".join(left[of] for of, tally in tallies.items() if len(dots[of]) < tally.cases)
+        note = f"Not drawn, since zeros would pass too: {vacuous}." if vacuous else ""
         shown = [Strip(of if len(found) > 1 else "", some) for of, some in dots.items()]
         alt = _said(f"{label}, {dtype}", ALONE, rows)
         yield Card(label, strips(shown, _whole(dtype), alt) if any(dots.values()) else "", ALONE, rows, note)
