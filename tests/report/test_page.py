@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import sys
 from contextlib import redirect_stdout
 from html import escape
 from html.parser import HTMLParser
@@ -182,9 +183,15 @@ def test_names_and_messages_are_text_and_no_tags(tmp_path, monkeypatch):
     assert not {"script", "b"} & {tag for tag, _ in page.tags}
 
 
-def test_a_page_that_can_not_be_written_is_a_line(mine, capsys):
+def test_a_page_that_can_not_be_written_is_a_line(mine, capsys, monkeypatch):
     Path("folder.html").mkdir()
     assert main([mine, "--cases", "5", "--html", "folder.html"]) == 1
     assert re.fullmatch("gradgate: --html folder.html: .*\n", capsys.readouterr().err)
     assert main([mine, "--html", "no/page.html"]) == 2
     assert capsys.readouterr().err == "gradgate: --html no/page.html: no such folder\n"
+    assert main([mine, "--html", "mine.py"]) == 2
+    assert capsys.readouterr().err == "gradgate: --html mine.py: expected a name that ends in .html\n"
+    assert Path("mine.py").read_text(encoding="utf-8").startswith("import numpy")
+    monkeypatch.setitem(sys.modules, "torch_ref.report.page", None)  # as where matplotlib is there, but broken
+    assert main([mine, "--cases", "5", "--html", "page.html"]) == 1
+    assert re.fullmatch("gradgate: --html page.html: import of .* halted.*\n", capsys.readouterr().err)

@@ -82,10 +82,10 @@ def demand_sense(options: argparse.Namespace) -> None:
 def _demand_files(options: argparse.Namespace) -> None:
     if options.case and not options.case.is_file():
         raise UnusableError(f"--case {options.case}: no such file")
-    if options.save and options.save.suffix != ".npz":
-        raise UnusableError(f"--save {options.save}: expected a name that ends in .npz")
-    for option in ("save", "html"):
+    for option, suffix in ("save", ".npz"), ("html", ".html"):  # not to write over a candidate, say
         file = getattr(options, option)
+        if file and file.suffix != suffix:
+            raise UnusableError(f"--{option} {file}: expected a name that ends in {suffix}")
         if file and not file.resolve().parent.is_dir():
             raise UnusableError(f"--{option} {file}: no such folder")
     if options.html and find_spec("matplotlib") is None:

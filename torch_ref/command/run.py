@@ -159,12 +159,12 @@ def _xor() -> Lockstep:
 
 def _write(path: Path, document: Document) -> None:
     """The page of the document."""
-    from torch_ref.report.page import page  # noqa: PLC0415  # imports matplotlib, which few have
-
     try:
+        from torch_ref.report.page import page  # noqa: PLC0415  # imports matplotlib, which few have
+
         path.write_text(page(document), encoding="utf-8")
-    except OSError as error:
-        say(f"--html {path}: {error.strerror or error}")
+    except (OSError, ImportError) as error:
+        say(f"--html {path}: {getattr(error, 'strerror', None) or error}")
 
 
 def _save(path: Path, outcomes: list[Outcome]) -> None:
