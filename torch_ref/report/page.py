@@ -112,8 +112,8 @@ def _whole(dtype: str) -> float:
 
 def _said(of: str, head: Cells, rows: dict[str, Cells]) -> str:
     """The numbers in words, for who does not see the picture."""
-    said = (
-        f"{name}: " + (", ".join(map(" ".join, zip(head, row, strict=True))) if len(row) > 1 else row[0])
+    words = {
+        name: ", ".join(f"{word} {cell}" for word, cell in zip(head[-len(row) :], row, strict=True) if cell)
         for name, row in rows.items()
-    )
-    return f"{of}, roundings off. {'; '.join(said)}"
+    }
+    return f"{of}, in roundings. {'; '.join(f'{name}: {said}' for name, said in words.items())}"

@@ -101,8 +101,8 @@ def cells(summary: Summary, name: str, *, alone: bool) -> Cells:
         came = f"{verdict}: {tally.worst.problem.partition(', expected')[0]}"  # the smallest case has the rest
         most = len("  ".join(ALONE if alone else BESIDE)) + 2
         return (came if len(came) <= most else f"{came[: most - 1]}…",)
-    if status is Status.ZERO:
-        return (verdict,)  # in units of what is 0 but for rounding, numbers say nothing
+    if status in (Status.ZERO, Status.UNTESTED):  # in roundings of what is 0, or lost in noise, numbers say nothing
+        return (*[""] * (len(ALONE if alone else BESIDE) - 1), verdict)
     largest = tally.largest
     numbers = number(tally.typical), number(largest.units), *([number(largest.limit)] if alone else [])
     return (*numbers, verdict)
