@@ -1,6 +1,6 @@
 """One candidate on one case: its results and each gradient against the reference. Measured first, judged second."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 from math import isfinite
@@ -9,6 +9,7 @@ import numpy as np
 
 from torch_ref.candidate.calling import Candidate
 from torch_ref.cases.case import Array, Case, Numbers
+from torch_ref.coarse_comparison import explained_coarsely
 from torch_ref.errors import ContractError, UnusableError
 from torch_ref.results import Comparison, Line
 from torch_ref.rounding import FINER, allowed, bound, replay
@@ -16,14 +17,22 @@ from torch_ref.rounding import FINER, allowed, bound, replay
 HOPELESS = 10_000  # times what is allowed after one replay: more than a sum of 10⁹ terms rounds; `bound` has the rest
 
 
-def compare(candidate: Candidate, case: Case, evaluate: Callable[[Case], Numbers], *, lazy: bool = True) -> Comparison:
+def compare(
+    candidate: Candidate,
+    case: Case,
+    evaluate: Callable[[Case], Numbers],
+    *,
+    lazy: bool = True,
+    wrong: Collection[str] = (),
+) -> Comparison:
     """Run the candidate on a copy of the case and compare what it returns with what `evaluate` gives.
 
     Of each line in turn: present, shape, dtype, finite, value. When lazy, noise is measured only where a difference
-    is over 8 u max|g|, which is allowed whatever the noise, and only until the noise explains it. A breach of the
-    contract ends the comparison, not the program. Raises UnusableError when the reference itself is not finite.
+    is over 8 u max|g|, which is allowed whatever the noise, and only until the noise explains it. wrong are names that
+    differ in another case, and so have failed: of these a coarse format asks less. A breach of the contract ends the
+    comparison, not the program. Raises UnusableError when the reference itself is not finite.
     """
-    plain = evaluate(case)
+    plain = evaluate(case.judged)
     largest = {name: _largest(array) for name, array in plain.items()}
     for name, size in largest.items():
         if not isfinite(size):
@@ -32,13 +41,16 @@ def compare(candidate: Candidate, case: Case, evaluate: Callable[[Case], Numbers
         answer = candidate(case)
     except ContractError as error:
         return Comparison(case, plain, breach=str(error))
+    came: dict[str, Array | str] = {**answer.problems, **answer.arrays}
     lines = {
-        name: _line(case, name, largest[name], plain[name], answer.arrays.get(name, answer.problems.get(name)))
+        name: _line(case, name, largest[name], plain[name], came[name], answer.formats.get(name))
         for name in plain
-        if case.asks(name) and (name in answer.arrays or name in answer.problems)
+        if case.asks(name) and name in came
     }
     doubtful = {name: line for name, line in lines.items() if not (lazy and (line.passed or line.problem))}
-    if doubtful:
+    if case.precision.coarse:
+        lines |= explained_coarsely(lines, case, evaluate, plain, lazy=lazy, wrong=wrong)
+    elif doubtful:
         lines |= _explained(doubtful, answer.arrays, case, evaluate, plain, lazy=lazy)
     return Comparison(case, plain, answer.arrays, lines)
 
@@ -88,21 +100,29 @@ def _with(line: Line, noise: float, truth: tuple[float, float] | None) -> Line:
     return replace(line, noise=noise, allowed=limit + autograd_off if yours_off <= limit else limit)
 
 
-def _line(case: Case, name: str, largest: float, right: Array, yours: Array | str | None) -> Line:
-    """What is to be said of an array of the candidate, or why there is none, before any noise is measured."""
-    problem = _problem(yours, right, case) if isinstance(yours, np.ndarray) else yours
+def _line(
+    case: Case, name: str, largest: float, right: Array, yours: Array | str | None, dtype: str | None = None
+) -> Line:
+    """What is to be said of an array of the candidate, or why there is none, before any noise is measured.
+
+    dtype is that of the tensor that it was, if it is not the array's.
+    """
+    problem = _problem(yours, right, case, dtype) if isinstance(yours, np.ndarray) else yours
     label, bound = case.label(name), allowed(case.precision, largest)
     if problem or not isinstance(yours, np.ndarray):
         return Line(label, case.precision, largest, allowed=bound, problem=problem)
     if not right.size:
         return Line(label, case.precision, largest, error=0.0, allowed=bound)
     off = np.abs(np.subtract(yours, right, dtype=np.float64))
+    if largest > case.precision.largest:  # the format has no such number: its largest, or infinity, is right
+        ends = -case.precision.largest, case.precision.largest
+        off = np.where(np.abs(right) > ends[1], np.abs(np.clip(yours, *ends) - np.clip(right, *ends)), off)
     place = int(off.argmax())  # of a NaN, if there is one
     error, one, other = float(off.flat[place]), yours.flat[place], right.flat[place]
     index = tuple(map(int, np.unravel_index(place, right.shape)))
     if not isfinite(error):
         problem = f"{one}{f' at {list(index)}' if index else ''}, expected {other}"
-        return Line(label, case.precision, largest, allowed=bound, problem=problem)
+        return Line(label, case.precision, largest, error=np.inf, allowed=bound, problem=problem)
     return Line(
         label,
         case.precision,
@@ -120,11 +140,14 @@ def _largest(array: Array) -> float:
     return max(float(array.max()), -float(array.min())) if array.size else 0.0
 
 
-def _problem(array: Array, right: Array, case: Case) -> str | None:
+def _problem(array: Array, right: Array, case: Case, dtype: str | None) -> str | None:
     if array.shape != right.shape:
         return f"shape {array.shape}, expected {right.shape}{_hint(array, right, case)}"
-    if array.dtype != right.dtype:
-        return f"dtype {array.dtype}, expected {right.dtype}"
+    expected = right.dtype.name
+    if expected == case.judge.array:  # else the reference itself has another
+        expected = case.precision.name if dtype else case.precision.array
+    if (dtype or array.dtype.name) != expected:
+        return f"dtype {dtype or array.dtype}, expected {expected}"
     return None
 
 

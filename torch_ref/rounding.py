@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from torch_ref import coarse
 from torch_ref.any_order import SumsInAnyOrder
 from torch_ref.cases.case import Numbers
 from torch_ref.perturbation import CoarseRounding, DifferentRounding
-from torch_ref.precision import Precision
+from torch_ref.precision import FLOAT64, Precision
 from torch_ref.torch_private import DispatchMode
 
 MARGIN = 8
@@ -68,9 +69,9 @@ def _changes(evaluate: Callable[[], Numbers], plain: Numbers, mode: DispatchMode
     return {name: 0.0 if np.isnan(change) else change for name, change in changes.items()}
 
 
-def noise(evaluate: Callable[[], Numbers], plain: Numbers) -> dict[str, float]:
-    """The noise of each tensor after all replays."""
-    *_, last = replay(evaluate, plain)
+def noise(evaluate: Callable[[], Numbers], plain: Numbers, precision: Precision = FLOAT64) -> dict[str, float]:
+    """The noise of each tensor after all replays, of a check in this precision."""
+    *_, last = coarse.replay(evaluate, plain, precision) if precision.coarse else replay(evaluate, plain)
     return last
 
 
@@ -84,4 +85,6 @@ def allowed(precision: Precision, largest: float, noise: float = 0.0) -> float:
     >>> f"{allowed(FLOAT64, largest=1.0):.3g}"
     '8.88e-16'
     """
+    if precision.coarse:
+        return coarse.allowed(precision, largest, noise)
     return MARGIN * (noise + precision.unit_roundoff * largest + precision.smallest_normal)

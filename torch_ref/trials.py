@@ -1,7 +1,7 @@
 """Every case of a check, judged: explicit ones, drawn ones, those counted apart, and the smallest that fails."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -69,21 +69,22 @@ class Trials:
                 return False
             drawn = cases.drawn(count - len(explicit), settings.seed, settings.precision, saturated=saturated)
             for case in drawn:
-                summary.add(self._judge(case))
+                summary.add(self._judge(case, summary.wrong))
             self._settle_zeros(summary, explicit)
         if not outcome.ordinary.failed:
             self._judge_asides()
         self._shrink()
         return True
 
-    def _judge(self, case: Case) -> Comparison:
+    def _judge(self, case: Case, wrong: Collection[str] = ()) -> Comparison:
         self.outcome.last = case
         self.on_case(self.outcome.ordinary.cases + self.outcome.saturated.cases)
-        return self._compare(case)
+        return self._compare(case, wrong)
 
-    def _compare(self, case: Case) -> Comparison:
+    def _compare(self, case: Case, wrong: Collection[str] = ()) -> Comparison:
+        asked = replace(case, asked=self.settings.only, own_format=self.settings.own_format)
         try:
-            return compare(self.candidate, replace(case, asked=self.settings.only), self.evaluate)
+            return compare(self.candidate, asked, self.evaluate, wrong=wrong)
         except UnusableError:
             if case.kind == NORMAL:
                 raise
@@ -125,7 +126,7 @@ class Trials:
         except ContractError as error:
             return str(error)
         names = differing(first, again)
-        measured = noise(partial(self.evaluate, case), right) if names else {}
+        measured = noise(partial(self.evaluate, case.judged), right, case.precision) if names else {}
         for name in names:
             bound = allowed(case.precision, float(np.abs(right[name]).max()), measured[name])
             with np.errstate(invalid="ignore"):
@@ -140,8 +141,8 @@ class Trials:
         """Where no case proves anything of a line: is it zero? Its noise was measured only until it passed."""
         doubtful = {name: tally for name, tally in summary.tallies.items() if tally.status is Status.UNTESTED}
         for case in cases if doubtful else ():
-            right = self.evaluate(case)
-            measured = noise(partial(self.evaluate, case), right)
+            right = self.evaluate(case.judged)
+            measured = noise(partial(self.evaluate, case.judged), right, case.precision)
             doubtful = {n: tally for n, tally in doubtful.items() if np.abs(right[n]).max() <= ZERO * measured[n]}
         for tally in doubtful.values():
             tally.zero = tally.cases
@@ -180,7 +181,7 @@ class Trials:
         (summary,) = (summary for summary in summaries if summary.failure is failure)
         with _files_elsewhere(), suppress(NoSuchExample, Flaky):  # then the smallest failure so far will have to do
             random = Random(self.settings.seed)  # noqa: S311  # nothing secret about it
-            fails = lambda case: not self._judge(case).passed  # noqa: E731
+            fails = lambda case: not self._judge(case, summary.wrong).passed  # noqa: E731
             smallest = hypothesis.find(strategy, fails, settings=QUIET, random=random)
             shrunk = self._judge(smallest)
             summary.failure = failure if shrunk.passed else shrunk

@@ -97,7 +97,7 @@ class BaseReference(ABC):
 
     def _demand_repeatable(self, case: Case) -> None:
         with self.lent() as evaluate:
-            first, second = evaluate(case), evaluate(case)
+            first, second = evaluate(case.judged), evaluate(case.judged)
         for name, array in first.items():
             if array.tobytes() != second[name].tobytes():
                 why = "is dropout active? call model.eval()"
