@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
-from functools import cache
 from typing import Any, TypeAlias
 
 from torch.fx import Node
@@ -39,13 +38,6 @@ def in_steps(trace: Trace, group: Group) -> bool:
     """Whether these are one node of each of several steps."""
     found = [step for i in group if (step := steps(trace).get(trace.number(i))) and step.steps > 1]
     return len(group) > 1 and len({step.step for step in found}) == len(group)
-
-
-@cache
-def sources(trace: Trace) -> dict[int, Group]:
-    """Of each node, those of the same place in the source."""
-    given: list[Group] = [(i,) for i, node in enumerate(trace.nodes) if node.op != "call_function"]
-    return {i: group for group in same_source(trace, trace.everything)[::-1] + given for i in group}
 
 
 def _by(positions: Iterable[int], key: Any) -> list[Group]:

@@ -1,17 +1,20 @@
 """What a search tries, in its order: the simplest first, and near the wrong tensors."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import Any, TypeAlias
 
 from torch import Tensor
 
 from torch_ref.diagnosis.graph.activations import activations
 from torch_ref.diagnosis.graph.alike import Group, groups, in_steps, same_source
-from torch_ref.diagnosis.graph.change import PLACES, SIMPLE, Change
+from torch_ref.diagnosis.graph.change import PLACES, SIMPLE, SUMS, Change
 from torch_ref.diagnosis.graph.edges import edges
 from torch_ref.diagnosis.graph.edits import edits
 from torch_ref.diagnosis.graph.explanation import BACKWARD, DERIVATIVE, FORWARD, RECOMPUTED, VALUE, Explanation
+from torch_ref.diagnosis.graph.influence import Influence
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.places import places
 from torch_ref.diagnosis.graph.scaled import scaled
@@ -31,6 +34,7 @@ class Attempts:
     first: Trace
     yours: Mapping[str, Tensor]
     wrong: frozenset[str]
+    influence: Influence
 
     def pairs(self, parts: list[Explanation]) -> Iterator[Iterator[Attempt]]:
         """Simple changes after one of the parts: changes that explain some of what they change. First finds those."""
@@ -42,53 +46,56 @@ class Attempts:
             yield ((*attempt, part) for attempt in self._attempts(BACKWARD, some, changes, SIMPLE))
 
     def tiers(self) -> Iterator[Iterator[Attempt]]:
-        """What is tried, the simplest first."""
+        """What is tried, the simplest first; of a loop, what is wrong at each of its steps before all else."""
         first = self.first
         back = sorted(groups(first, first.backward), key=self._far)
         there = sorted(groups(first, first.forward), key=self._far)
+        same = [group for group in sorted(same_source(first, first.backward), key=self._far) if in_steps(first, group)]
+        same_there = [group for group in there if in_steps(first, group)]
         of_back = {
             i: [*edits(first, first.nodes[i]), *places(first.values[i]), *slopes(first, i)] for i in first.backward
         }
         of_there = {i: [*edits(first, first.nodes[i]), *activations(first.nodes[i])] for i in first.forward}
         unsure = not set(first.outputs) - set(first.case.differentiated) <= set(self.yours)
         results_wrong = bool(self.wrong - set(first.case.differentiated))
-        ways = [
-            *((VALUE, FORWARD) if results_wrong or unsure else ()),
-            *((RECOMPUTED, DERIVATIVE) if not results_wrong else ()),
-        ]
-        same = [group for group in sorted(same_source(first, first.backward), key=self._far) if in_steps(first, group)]
-        for some in (same, back) if same else (back,):
+        ways = [*((VALUE, FORWARD) if results_wrong or unsure else ()), *(() if results_wrong else (RECOMPUTED,))]
+        alone: list[Group] = [(i,) for i in first.backward]
+        for some, some_there, others in (same, same_there, same), (back, there, alone):
             for rank in range(PLACES + 1):
                 yield self._attempts(BACKWARD, some, of_back, rank)
-            yield ((BACKWARD, group, change) for group in some for change in edges(first, group, of_back | of_there))
-            if some is same:
-                yield ((BACKWARD, group, change) for group in same for change in uses(first, group, steps=True))
-                yield from self._attempts_there(ways, [group for group in there if in_steps(first, group)], of_there)
-                yield from self._others(same)
-        yield from self._attempts_there(ways, there, of_there)
-        yield from self._others([(i,) for i in first.backward])
+            yield self._each(some, partial(edges, first, changes=of_back | of_there))
+            yield self._each(same, partial(uses, first, of_steps=True)) if some is same else iter(())
+            for rank in range(PLACES):
+                for way in ways:
+                    yield self._attempts(way, some_there, of_there, rank)
+            yield self._each(others, partial(uses, first, of_steps=False))
+            yield self._each(others, partial(scaled, first, yours=self.yours, wrong=self.wrong))
+        for some in (same_there, there) if not results_wrong else ():
+            for rank in SIMPLE, SUMS:
+                yield self._attempts(DERIVATIVE, some, of_there, rank)
 
-    def _attempts_there(
-        self, ways: Sequence[str], some: list[Group], changes: Mapping[int, list[Change]]
-    ) -> Iterator[Iterator[Attempt]]:
-        for rank in range(PLACES):
-            for way in ways:
-                yield self._attempts(way, some, changes, rank)
-
-    def _others(self, some: list[Group]) -> Iterator[Iterator[Attempt]]:
-        first = self.first
-        yield ((BACKWARD, group, change) for group in some for change in uses(first, group, steps=False))
-        yield ((BACKWARD, group, change) for group in some for change in scaled(first, group, self.yours, self.wrong))
+    def _each(self, some: list[Group], changes: Callable[[Group], Iterable[Change]]) -> Iterator[Attempt]:
+        """The changes of each group of the backward pass."""
+        return ((BACKWARD, group, change) for group in self._possible(BACKWARD, some) for change in changes(group))
 
     def _attempts(
         self, way: str, some: list[Group], changes: Mapping[int, list[Change]], rank: int
     ) -> Iterator[Attempt]:
-        for group in some:
+        for group in self._possible(way, some):
             within_one = len(group) > 1 and len({self.first.number(i) for i in group}) == 1
             for change in changes[group[0]]:
                 if change.rank == rank and not (within_one and change.kind in ALONE):
                     for held in self._held(way, group):
                         yield way, group, change, held
+
+    def _possible(self, way: str, some: list[Group]) -> Iterator[Group]:
+        """Those at which the mistake may be."""
+        first = self.first
+        for group in some:
+            near = chain.from_iterable(first.blocks[first.number(i)] for i in group) if way == DERIVATIVE else group
+            changed = self.influence.entered(near)
+            if way == FORWARD or (way == VALUE and not changed) or self.influence.may_explain(changed):
+                yield group
 
     def _held(self, way: str, group: Group) -> list[Group]:
         """Which nodes keep their values: the edited ones themselves, or the results of the operators they belong to."""

@@ -13,9 +13,9 @@ aten: Any = torch.ops.aten
 Values: TypeAlias = list[Any]  # of the nodes, by position
 
 
-def kind_of(node: Node) -> tuple[Any, Any]:
+def kind_of(node: Node) -> tuple[str, str]:
     """The operator that a node is a part of, and where it stands."""
-    return node.meta.get("original_aten"), node.meta.get("stack_trace")
+    return str(node.meta.get("original_aten")), node.meta.get("stack_trace", "")
 
 
 def is_backward(node: Node) -> bool:

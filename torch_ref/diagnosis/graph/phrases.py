@@ -7,6 +7,7 @@ import torch
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.change import Change
+from torch_ref.diagnosis.graph.edges import original
 from torch_ref.diagnosis.graph.explanation import RECOMPUTED, Explanation
 from torch_ref.diagnosis.graph.formulas import formula, named, operator
 from torch_ref.diagnosis.graph.naming import argument, is_gradient, one_path, role, subject
@@ -178,7 +179,7 @@ TOLD: dict[str, Callable[..., str]] = {
     "another value": _another,
     "stride ignored": lambda *_: "the stride is not taken into account",
     "scaled": lambda t, i, factor: f"{subject(t, i)} is {factor} times what it should be",
-    "edge": lambda t, i, j, change: f"{_told(t, t.position[t.nodes[i].args[j]], change)}, here alone",
+    "edge": lambda t, i, j, change: f"{_told(t, t.position[original(t.nodes[i].args[j])], change)}, here alone",
     "always": lambda t, i, value: _always(t, i, value=value),
     "all counted": lambda *_: "all are counted, those that are left out too",
 }

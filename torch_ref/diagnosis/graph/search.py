@@ -13,6 +13,7 @@ from torch_ref.diagnosis.graph.alike import Group
 from torch_ref.diagnosis.graph.attempts import Attempts
 from torch_ref.diagnosis.graph.change import Change
 from torch_ref.diagnosis.graph.explanation import DERIVATIVE, FORWARD, RECOMPUTED, Explanation
+from torch_ref.diagnosis.graph.influence import Influence
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.results import Comparison
 
@@ -46,7 +47,7 @@ class Search:
 
     def run(self) -> None:
         """Try the simple changes everywhere, then others, then two together, until all that is wrong is explained."""
-        attempts = Attempts(self.traces[0], self.yours[0], self.wrong)
+        attempts = Attempts(self.traces[0], self.yours[0], self.wrong, Influence(self.traces[0], self.yours[0]))
         for tier in chain(attempts.tiers(), attempts.pairs(self.parts)):
             for attempt in tier:
                 if self.is_late():

@@ -82,14 +82,15 @@ class Trace:
             -1 if node.op != "call_function" or node.meta.get("is_gradient_acc") else node.meta.get("seq_nr", -1)
             for node in self.nodes
         ]
-        last: dict[
-            int, tuple[Any, Any]
-        ] = {}  # by number, the kind of the operator that was differentiated: the first that a gradient passes
+        backward = {number for number, node in zip(raw, self.nodes, strict=True) if is_backward(node)}
+        first: dict[int, tuple[str, str]] = {}  # by number, what was differentiated: the first that a gradient passes
         for i, node in enumerate(self.nodes):
             if raw[i] >= 0 and not is_backward(node) and self.is_differentiated[i]:
-                last.setdefault(raw[i], kind_of(node))
+                if first.get(raw[i], ("",))[0].startswith("aten.clone") and raw[i] - 1 in backward:
+                    raw[i] -= 1  # in place: what it overwrites was copied after it had got its number
+                first.setdefault(raw[i], kind_of(node))
         return [
-            number if number >= 0 and (is_backward(node) or last.get(number) == kind_of(node)) else -1 - i
+            number if number >= 0 and (is_backward(node) or first.get(number) == kind_of(node)) else -1 - i
             for i, (number, node) in enumerate(zip(raw, self.nodes, strict=True))
         ]
 

@@ -1,18 +1,21 @@
 """Another value of the same shape in an argument's place: of another time step, of another operator."""
 
 from collections.abc import Iterator
-from functools import partial
-from typing import Any
+from functools import cache, partial
+from typing import Any, TypeAlias
 
 from torch.fx import Node
 
-from torch_ref.diagnosis.graph.alike import Group, sources
+from torch_ref.diagnosis.graph.alike import Group, in_steps, same_source
 from torch_ref.diagnosis.graph.change import OTHERS, STEPS, Change
 from torch_ref.diagnosis.graph.nodes import Values, is_real
+from torch_ref.diagnosis.graph.origin import steps
 from torch_ref.diagnosis.graph.trace import Trace
 
+Slot: TypeAlias = dict[int, int]  # by time step, the position of a value
 
-def uses(trace: Trace, group: Group, *, steps: bool) -> Iterator[Change]:
+
+def uses(trace: Trace, group: Group, *, of_steps: bool) -> Iterator[Change]:
     """Each argument of these nodes replaced: by that of the step before or after, or by each other value there is."""
     for j in range(len(trace.nodes[group[0]].args)):
         given = [of.args[j] for i in group if len((of := trace.nodes[i]).args) > j]
@@ -21,17 +24,19 @@ def uses(trace: Trace, group: Group, *, steps: bool) -> Iterator[Change]:
         taken = [trace.position[a] for a in given]
         if not is_real(trace.values[taken[0]]):
             continue
-        if steps:
+        if of_steps:
             yield from _of_other_steps(trace, group, j, taken)
+        elif len(group) > 1:
+            yield from _of_other_slots(trace, group, j, taken)
         else:
-            yield from _of_other_operators(trace, group, j, taken)
+            yield from _of_other_nodes(trace, group[0], j, taken[0])
 
 
 def _of_other_steps(trace: Trace, group: Group, j: int, taken: list[int]) -> Iterator[Change]:
     if len(group) < 2 or len(set(taken)) < len(taken):
         return
     in_order = sorted(taken)
-    alike = sources(trace)[in_order[-1]]
+    alike = sources(trace).get(in_order[-1], ())
     after = [*in_order, *(i for i in alike if i > in_order[-1])][1 : len(in_order) + 1]
     before = [None, *in_order[:-1]]
     firsts, lasts = [in_order[0]] * len(in_order), [in_order[-1]] * len(in_order)
@@ -43,25 +48,53 @@ def _of_other_steps(trace: Trace, group: Group, j: int, taken: list[int]) -> Ite
             )
 
 
-def _of_other_operators(trace: Trace, group: Group, j: int, taken: list[int]) -> Iterator[Change]:
-    shape = trace.values[taken[0]].shape
-    own = sources(trace)[taken[0]]
-    for other in dict.fromkeys(sources(trace).values()):
-        if other == own or not is_real(trace.values[other[0]]) or trace.values[other[0]].shape != shape:
-            continue
-        if len(other) == len(own) > 1:
-            to = [other[own.index(i)] if i in own else None for i in taken]
-        elif len(group) == 1:
-            for one in other:
-                if one < group[0] and one != taken[0]:
-                    yield Change(OTHERS, "another value", (j, one), partial(_replaced, {group[0]: one}, j))
-            continue
-        else:
-            continue
-        if all(new is not None and new < i for new, i in zip(to, group, strict=True)):
-            yield Change(
-                OTHERS, "another value", (j, other[0]), partial(_replaced, dict(zip(group, to, strict=True)), j)
-            )
+def _of_other_slots(trace: Trace, group: Group, j: int, taken: list[int]) -> Iterator[Change]:
+    """At each step the value of another slot."""
+    at = [step_of(trace, i) for i in group]
+    for slot in slots(trace):
+        others = [slot.get(step, -1) for step in at]
+        if (
+            all(0 <= other < i for other, i in zip(others, group, strict=True))
+            and all(other != a for other, a in zip(others, taken, strict=True))
+            and trace.values[others[0]].shape == trace.values[taken[0]].shape
+        ):
+            to: dict[int, int | None] = dict(zip(group, others, strict=True))
+            yield Change(OTHERS, "another value", (j, max(others)), partial(_replaced, to, j))
+
+
+def _of_other_nodes(trace: Trace, i: int, j: int, taken: int) -> Iterator[Change]:
+    for other in [*range(len(trace.names)), *trace.everything]:
+        value = trace.values[other]
+        if other != taken and other < i and is_real(value) and value.shape == trace.values[taken].shape:
+            yield Change(OTHERS, "another value", (j, other), partial(_replaced, {i: other}, j))
+
+
+def step_of(trace: Trace, i: int) -> int:
+    """The time step of a node, or -1."""
+    step = steps(trace).get(trace.number(i))
+    return step.step if step and step.steps > 1 else -1
+
+
+@cache
+def slots(trace: Trace) -> list[Slot]:
+    """What is computed and what is used at each time step: at the first, the state that is used was not computed."""
+    found: list[Slot] = []
+    for group in same_source(trace, trace.everything):
+        if in_steps(trace, group):
+            at = [step_of(trace, i) for i in group]
+            found.append(dict(zip(at, group, strict=True)))
+            for j in range(len(trace.nodes[group[0]].args)):
+                given = [trace.nodes[i].args[j] for i in group if len(trace.nodes[i].args) > j]
+                if len(given) == len(group) and all(isinstance(a, Node) for a in given):
+                    found.append({step: trace.position[a] for step, a in zip(at, given, strict=True)})
+    real = [slot for slot in found if all(is_real(trace.values[i]) for i in slot.values())]
+    return list({tuple(sorted(slot.items())): slot for slot in real}.values())
+
+
+@cache
+def sources(trace: Trace) -> dict[int, Group]:
+    """Of each node, those of the same place in the source."""
+    return {i: group for group in same_source(trace, trace.everything)[::-1] for i in group}
 
 
 def _replaced(to: dict[int, int | None], j: int, trace: Trace, values: Values, node: Node) -> Any:
