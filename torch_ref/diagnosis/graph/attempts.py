@@ -10,7 +10,7 @@ from torch import Tensor
 
 from torch_ref.diagnosis.graph.activations import activations
 from torch_ref.diagnosis.graph.alike import Group, groups, in_steps, same_source
-from torch_ref.diagnosis.graph.change import PLACES, SIMPLE, SUMS, Change
+from torch_ref.diagnosis.graph.change import PLACES, SIMPLE, Change
 from torch_ref.diagnosis.graph.edges import edges
 from torch_ref.diagnosis.graph.edits import edits
 from torch_ref.diagnosis.graph.explanation import BACKWARD, DERIVATIVE, FORWARD, RECOMPUTED, VALUE, Explanation
@@ -24,6 +24,7 @@ from torch_ref.diagnosis.graph.uses import uses
 
 Attempt: TypeAlias = tuple[Any, ...]  # the arguments of `Search.consider`
 ALONE = {"negated", "passed on", "twice", "other sign"}  # no one does these at several nodes of one operator
+CUT = {"cut", "passed on"}  # what the derivative of an operator may lack
 PARTS = 8  # of explanations, that are tried with others
 
 
@@ -71,8 +72,8 @@ class Attempts:
             yield self._each(others, partial(uses, first, of_steps=False))
             yield self._each(others, partial(scaled, first, yours=self.yours, wrong=self.wrong))
         for some in (same_there, there) if not results_wrong else ():
-            for rank in SIMPLE, SUMS:
-                yield self._attempts(DERIVATIVE, some, of_there, rank)
+            cut = {i: [change for change in of_there[i] if change.kind in CUT] for i in of_there}
+            yield self._attempts(DERIVATIVE, some, cut, SIMPLE)
 
     def _each(self, some: list[Group], changes: Callable[[Group], Iterable[Change]]) -> Iterator[Attempt]:
         """The changes of each group of the backward pass."""

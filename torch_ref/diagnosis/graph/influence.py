@@ -5,20 +5,29 @@ outputs are off by a combination of the columns of a Jacobian. If the candidate'
 """
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from torch_ref.diagnosis.graph.nodes import Values, is_backward, is_real
+from torch_ref.diagnosis.graph.nodes import is_backward, is_real
 from torch_ref.diagnosis.graph.trace import Trace
 
 aten: Any = torch.ops.aten
 ROWS = 64  # of each output: its elements, or as many random combinations of them
+SUMS = aten.sum.dim_IntList, aten.mean.dim  # over other axes, or left out, it has another shape
+SPARE = 8  # more rows than columns say no more
 LARGEST = 20_000_000  # numbers in all Jacobians together
-SPARE = 8  # rows more than columns: fewer may be met by accident
+
+
+class Gate(NamedTuple):
+    """A gradient, and whether a value of it may be what the candidate has there."""
+
+    position: int
+    passes: Callable[[Tensor], bool]
 
 
 class Influence:
@@ -30,38 +39,42 @@ class Influence:
     def __init__(self, trace: Trace, yours: Mapping[str, Tensor]) -> None:
         self.trace = trace
         self.names = [name for name in trace.case.differentiated if name in yours]
-        scale = {name: 1 / trace.values[trace.outputs[name]].abs().max().clamp(min=1e-300) for name in self.names}
-        mixing = {name: scale[name] * _mixing(trace.values[trace.outputs[name]].numel()) for name in self.names}
-        off = {name: (yours[name] - trace.values[trace.outputs[name]]).flatten().double() for name in self.names}
-        self.off = {name: mixing[name] @ off[name] for name in self.names}
-        self.jacobians: dict[int, Tensor] = {}
+        right = {name: trace.values[trace.outputs[name]] for name in self.names}
+        mixing = {name: _mixing(g.numel()) / g.abs().max().clamp(min=1e-300) for name, g in right.items()}
+        self.off = {name: mixing[name] @ (yours[name] - g).flatten().double() for name, g in right.items()}
+        self.jacobians: dict[int, dict[str, Tensor]] = {}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that some operator is slow in batches
                 self.jacobians = self._measured(mixing)
         except (RuntimeError, TypeError, NotImplementedError):  # an operator that can't be differentiated, say
-            self.jacobians = {}
-        self._known: dict[tuple[frozenset[int], frozenset[str]], bool] = {}
+            pass
+        self._first: dict[int, frozenset[int]] = {}
+        self._possible: dict[frozenset[int], bool] = {}
+        self._gates: dict[frozenset[int], Gate | None] = {}
 
     def may_explain(self, changed: frozenset[int]) -> bool:
         """Whether some values of these gradients, whatever they are, give what the candidate gave where they reach."""
-        if not changed:
-            return False
-        names = self.trace.reached(changed)
-        if (changed, names) not in self._known:
-            self._known[changed, names] = self._is_combination(changed, names)
-        return self._known[changed, names]
+        if changed not in self._possible:
+            self._possible[changed] = bool(changed) and self._is_possible(changed)
+        return self._possible[changed]
+
+    def gate(self, changed: frozenset[int]) -> Gate | None:
+        """Of these gradients the first: whether with a value of it the others can explain the rest."""
+        if changed not in self._gates:
+            self._gates[changed] = self._gate(changed) if changed else None
+        return self._gates[changed]
 
     def entered(self, positions: Iterable[int]) -> frozenset[int]:
         """The gradients that change first when the values of these nodes do."""
-        found, seen, new = set(), set(), list(positions)
-        while new:
-            if (i := new.pop()) in self.gradients:
-                found.add(i)
-            elif i not in seen:
-                seen.add(i)
-                new += [user for user in self.trace.users[i] if self.trace.reach[user]]
-        return frozenset(found)
+        return frozenset().union(*map(self._entered, positions))
+
+    def _entered(self, i: int) -> frozenset[int]:
+        if i in self.gradients and (self.trace.nodes[i].target not in SUMS or i in self.trace.ends):
+            return frozenset({i})
+        if i not in self._first:
+            self._first[i] = self.entered(user for user in self.trace.users[i] if self.trace.reach[user])
+        return self._first[i]
 
     @cached_property
     def gradients(self) -> frozenset[int]:
@@ -84,54 +97,72 @@ class Influence:
         ones = aten.full_like.default, aten.ones_like.default
         return {i for i in trace.everything if trace.nodes[i].target in ones and trace.nodes[i].args[0] in results}
 
-    def _is_combination(self, changed: frozenset[int], reached: frozenset[str]) -> bool:
+    def _is_possible(self, changed: frozenset[int]) -> bool:
+        if any(i not in self.jacobians for i in changed):
+            return True
+        columns, off = self._equations(changed)
+        return bool((_beyond(columns) @ off).norm() <= self._slack(off))
+
+    def _gate(self, changed: frozenset[int]) -> Gate | None:
+        if any(i not in self.jacobians for i in changed):
+            return None
+        first, before = min(changed), self.trace.values[min(changed)]
+        columns, off = self._equations(changed)
+        beyond = _beyond(columns[:, before.numel() :])
+        of_first, left, slack = beyond @ columns[:, : before.numel()], beyond @ off, self._slack(off)
+
+        def passes(value: Tensor) -> bool:
+            if value.shape != before.shape:  # what is broadcast later
+                return True
+            moved = of_first @ (value - before).flatten().double()
+            return bool((moved - left).norm() <= slack)
+
+        return Gate(first, passes)
+
+    def _equations(self, changed: frozenset[int]) -> tuple[Tensor, Tensor]:
+        """The columns of these gradients, in their order, and what the candidate is off: as many as say anything."""
+        reached = self.trace.reached(changed)
         names = [name for name in self.names if name in reached]
-        if not names or any(i not in self.jacobians for i in changed):
-            return True  # nothing is known
+        columns = torch.cat([torch.cat([self.jacobians[i][name] for name in names]) for i in sorted(changed)], 1)
         off = torch.cat([self.off[name] for name in names])
-        if not off.any():
-            return True
-        rows = torch.cat([self._rows(i, names) for i in sorted(changed)], 1)
-        if len(rows) < (enough := rows.shape[1] + SPARE):
-            return True
-        mixed = torch.randn(enough, len(rows), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        rows, off = mixed @ rows, mixed @ off
-        solved = torch.linalg.lstsq(rows, off[:, None], driver="gelsd").solution
-        left = (off - (rows @ solved)[:, 0]).norm() / off.norm()
-        return bool(left < 100 * self.trace.case.precision.unit_roundoff**0.5)
+        if len(off) > (enough := columns.shape[1] + SPARE):
+            mixed = torch.randn(enough, len(off), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+            columns, off = mixed @ columns, mixed @ off
+        return columns, off
 
-    def _rows(self, i: int, names: list[str]) -> Tensor:
-        """Of the Jacobian by the value of node i, the rows of these outputs."""
-        return torch.cat([self.jacobians[i][self._places[name]] for name in names])
+    def _slack(self, off: Tensor) -> float:
+        u = self.trace.case.precision.unit_roundoff
+        return float(100 * u**0.5 * off.norm() + 1e4 * u)
 
-    def _measured(self, mixing: Mapping[str, Tensor]) -> dict[int, Tensor]:
-        """The Jacobians, by node: a row for each combination of elements of each output."""
-        trace = self.trace
-        self._places, count = {}, 0
-        for name in self.names:
-            self._places[name] = slice(count, count := count + len(mixing[name]))
-        values: Values = trace.values.copy()
+    def _measured(self, mixing: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+        """By node and output, a row for each combination of the output's elements."""
+        trace, values = self.trace, self.trace.values.copy()
         with torch.enable_grad():
             for i in sorted(self.gradients):
                 values[i] = values[i].detach().clone().requires_grad_() if i in self._given else trace.calls[i](values)
             inputs = {i: values[i] for i in self.gradients if is_real(values[i]) and values[i].requires_grad}
-            if count * sum(value.numel() for value in inputs.values()) > LARGEST:
+            outputs = {name: values[trace.outputs[name]] for name in self.names}
+            sizes = [len(of) for of in mixing.values()]
+            if sum(sizes) * sum(value.numel() for value in inputs.values()) > LARGEST:
                 return {}
-            outputs = [values[trace.outputs[name]] for name in self.names]
-            rows = []
-            for name, output in zip(self.names, outputs, strict=True):
-                rows.append(torch.zeros(count, output.numel(), dtype=output.dtype))
-                rows[-1][self._places[name]] = mixing[name].to(output)
-            of_outputs = [row.reshape(count, *output.shape) for row, output in zip(rows, outputs, strict=True)]
+            directions = [torch.zeros(sum(sizes), g.numel(), dtype=torch.float64) for g in outputs.values()]
+            for rows, row, of in zip(directions, accumulate(sizes, initial=0), mixing.values(), strict=False):
+                rows[row : row + len(of)] = of
+            batches = [d.reshape(-1, *g.shape).to(g) for d, g in zip(directions, outputs.values(), strict=True)]
             found = torch.autograd.grad(
-                outputs, list(inputs.values()), of_outputs, is_grads_batched=True, allow_unused=True
+                list(outputs.values()), list(inputs.values()), batches, is_grads_batched=True, allow_unused=True
             )
-        return {
-            i: torch.zeros(count, value.numel(), dtype=torch.float64)
-            if grad is None
-            else grad.reshape(count, -1).double()
-            for (i, value), grad in zip(inputs.items(), found, strict=True)
-        }
+        jacobians = {}
+        for (i, value), grad in zip(inputs.items(), found, strict=True):
+            rows = torch.zeros(sum(sizes), value.numel()) if grad is None else grad.reshape(sum(sizes), -1)
+            jacobians[i] = dict(zip(self.names, torch.split(rows.double(), sizes), strict=True))
+        return jacobians
+
+
+def _beyond(columns: Tensor) -> Tensor:
+    """Orthonormal rows that are 0 on all these columns: what no combination of them gives."""
+    orthonormal: Tensor = torch.linalg.qr(columns, mode="complete").Q
+    return orthonormal[:, columns.shape[1] :].mT
 
 
 def _mixing(size: int) -> Tensor:

@@ -14,7 +14,7 @@ from torch_ref.diagnosis.graph.attempts import Attempts
 from torch_ref.diagnosis.graph.change import Change
 from torch_ref.diagnosis.graph.explanation import DERIVATIVE, FORWARD, RECOMPUTED, Explanation
 from torch_ref.diagnosis.graph.influence import Influence
-from torch_ref.diagnosis.graph.trace import Trace
+from torch_ref.diagnosis.graph.trace import Edits, Trace
 from torch_ref.results import Comparison
 
 SAME = 1e-9  # relative, in float64: what a search takes for the same number, before noise is measured
@@ -39,6 +39,7 @@ class Search:
     def __post_init__(self) -> None:
         self.yours = [_tensors(trace, of) for trace, of in zip(self.traces, self.comparisons, strict=True)]
         self.bounds = [_bounds(of) for of in self.comparisons]
+        self.influence = Influence(self.traces[0], self.yours[0])
 
     @property
     def explained(self) -> frozenset[str]:
@@ -109,12 +110,20 @@ class Search:
             if way in (FORWARD, DERIVATIVE):
                 made = trace.differentiated(edits, frozenset(explanation.held))
                 return made if all(accept(name, tensor) for name, tensor in made.items()) else None
+            if not k and not explanation.before and not free and not self._passes(edits):
+                return None
             outputs = trace.replay(edits, trace.after(edits), accept)
         except Exception:  # noqa: BLE001  # a change that does not fit: another shape, an axis that is not there
             return None
         return outputs and {
             name: t for name, t in outputs.items() if way != RECOMPUTED or name in trace.case.differentiated
         }
+
+    def _passes(self, edits: Edits) -> bool:
+        """Whether the first gradient that the edits change may be what the candidate has there."""
+        trace = self.traces[0]
+        gate = self.influence.gate(self.influence.entered(edits))
+        return not gate or gate.passes(trace.value(gate.position, edits))
 
     def _is_same(self, k: int, name: str, made: Tensor, other: Tensor | None) -> bool:
         return (

@@ -44,6 +44,7 @@ class Trace:
                 self.values.append(call(self.values))
         self.reach = self._reach()
         self._after: dict[tuple[int, ...], list[int]] = {}
+        self._between: dict[tuple[int, ...], list[int]] = {}
         used = [i for i, names in enumerate(self.reach) if names and self.nodes[i].op == "call_function"]
         self.backward = [i for i in used if is_backward(self.nodes[i]) and is_real_or_mask(self.values[i])]
         self.forward = [i for i in used if not is_backward(self.nodes[i])]
@@ -143,7 +144,10 @@ class Trace:
         return values[self.position[argument]] if isinstance(argument, Node) else argument
 
     def replay(
-        self, edits: Edits, order: Sequence[int], accept: Callable[[str, Tensor], bool] = lambda *_: True
+        self,
+        edits: Edits,
+        order: Sequence[int],
+        accept: Callable[[str, Tensor], bool] = lambda *_: True,
     ) -> dict[str, Tensor] | None:
         """The outputs that change when edits are made and `order`, what follows from them, is computed again.
 
@@ -159,6 +163,21 @@ class Trace:
                 if not accept(name, values[i]):
                     return None
         return made
+
+    def value(self, end: int, edits: Edits) -> Any:
+        """What a node gives when edits are made."""
+        if (key := (end, *edits)) not in self._between:
+            before, new = set(), [end]
+            while new:
+                before.add(i := new.pop())
+                new += [j for other in self.nodes[i].all_input_nodes if (j := self.position[other]) not in before]
+            self._between[key] = [i for i in self.after(edits) if i in before]
+        values = self.values.copy()
+        for i in self._between[key]:
+            values[i] = self.calls[i](values)
+            if i in edits:
+                values[i] = edits[i](self, values, self.nodes[i])
+        return values[end]
 
     def differentiated(self, edits: Edits, held: frozenset[int] = frozenset()) -> dict[str, Tensor]:
         """The outputs of the forward part, edited, and differentiated again. Nodes that are held keep their values."""
