@@ -12,6 +12,7 @@ from torch_ref.diagnosis.diagnosis import diagnose
 from torch_ref.diagnosis.evidence import gather
 from torch_ref.diagnosis.graph import detector
 from torch_ref.diagnosis.graph.detector import graph_edits
+from torch_ref.diagnosis.graph.search import Search
 from torch_ref.diagnosis.graph.tracing import trace
 
 EXAMPLES = {module.__name__.rpartition(".")[2]: module for module in (rnn, attention, layernorm_gelu)}
@@ -266,10 +267,10 @@ def test_a_graph_that_is_another_one_for_each_batch_is_not_searched_and_that_is_
 
 
 def test_a_search_that_stops_early_says_so(monkeypatch):
-    monkeypatch.setattr(detector, "SEARCHING", 0.0)
+    monkeypatch.setattr(Search, "is_late", lambda self: setattr(self, "stopped", True) or True)
     (finding,) = findings_of(recurrent("slope"), rnn.make_reference())
     assert finding.name == "search stopped"
-    monkeypatch.setattr(detector, "TRACING", -1.0)
+    monkeypatch.setattr(detector, "SECONDS", -1.0)
     (finding,) = findings_of(recurrent("slope"), rnn.make_reference())
     assert finding.name == "no search"
     assert "to trace it takes more than" in finding.text

@@ -21,7 +21,7 @@ from torch_ref.diagnosis.graph.words import sentence
 from torch_ref.errors import UnusableError
 from torch_ref.results import Comparison, Finding
 
-TRACING, SEARCHING = 5.0, 5.0  # seconds of this process: what else the machine does should not change a diagnosis
+SECONDS = 4.0  # for tracing and searching together
 UNSEEN = range(500, 512)  # seeds of a case that the search does not see
 
 
@@ -30,15 +30,16 @@ def graph_edits(evidence: Evidence, left: list[str]) -> Iterator[Finding]:
     wrong = frozenset(name for name in left if all(of.lines[name].problem is None for of in evidence.comparisons))
     if not wrong:
         return
+    until = time.monotonic() + SECONDS
     try:
         comparisons = [*evidence.comparisons, _unseen(evidence)]
-        traces = _traces(evidence, comparisons)
+        traces = _traces(evidence, comparisons, until)
     except NotTracedError as error:
         yield Finding(
             "chain", "no search", (), f"autograd's own computation was not searched for the mistake: {error}."
         )
         return
-    search = Search(traces[:3], comparisons[:3], wrong, time.process_time() + SEARCHING)
+    search = Search(traces[:3], comparisons[:3], wrong, until)
     search.run()
     explained: set[str] = set()
     for explanation in sorted(search.found, key=partial(_order, traces[0])):
@@ -48,7 +49,7 @@ def graph_edits(evidence: Evidence, left: list[str]) -> Iterator[Finding]:
             what = sentence(traces[0], explanation)
             yield Finding("mistake", what.name, names, f"{evidence.labels(names)}: {what.text}")
     if search.stopped and not explained >= wrong:
-        text = f"the search for the mistake stopped after {SEARCHING:g} s, before everything was tried."
+        text = f"the search for the mistake stopped after {SECONDS:g} s, before everything was tried."
         yield Finding("chain", "search stopped", (), text)
 
 
@@ -81,14 +82,13 @@ def _unseen(evidence: Evidence) -> Comparison:
     return compare(evidence.candidate, case, evidence.reference.evaluate, lazy=False)
 
 
-def _traces(evidence: Evidence, comparisons: Sequence[Comparison]) -> list[Trace]:
+def _traces(evidence: Evidence, comparisons: Sequence[Comparison], until: float) -> list[Trace]:
     """A graph for each case, all alike, each of which gives the reference's own numbers. Raises NotTracedError."""
     traces: list[Trace] = []
-    until = time.process_time() + TRACING
     with evidence.reference.lent() as evaluate:
         for comparison in comparisons:
-            if time.process_time() > until:
-                raise NotTracedError(f"to trace it takes more than {TRACING:g} s")
+            if time.monotonic() > until:
+                raise NotTracedError(f"to trace it takes more than {SECONDS:g} s")
             evaluate(comparison.case)  # the module's buffers then are new, and of this precision
             try:
                 traces.append(trace(evidence.reference, comparison.case, traces[0] if traces else None))

@@ -13,6 +13,7 @@ from torch_ref.diagnosis.graph.constants import constants
 from torch_ref.diagnosis.graph.nodes import Values, is_real
 from torch_ref.diagnosis.graph.sums import sums
 from torch_ref.diagnosis.graph.trace import Trace
+from torch_ref.diagnosis.graph.windows import windows
 from torch_ref.torch_private import operator_of
 
 aten: Any = torch.ops.aten
@@ -35,6 +36,7 @@ def edits(trace: Trace, node: Node) -> Iterator[Change]:
         yield from _passed_on(trace, node, value)
     yield from _special(node)
     yield from sums(trace, node, value)
+    yield from windows(node)
     yield from constants(node)
     yield from _slices(trace, node)
 

@@ -5,7 +5,7 @@ from typing import Any
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.formulas import formula, named, operator
-from torch_ref.diagnosis.graph.nodes import is_backward, is_real
+from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.trace import Trace
 
@@ -57,9 +57,3 @@ def one_path(trace: Trace, node: Node, j: int) -> str:
     if len(set(missing + there)) == 1:
         return "the gradients of several steps are not added up, some are missing"
     return f"the gradient back through {_listed(missing)} is missing, only that through {_listed(there)} is there"
-
-
-def is_gradient(trace: Trace, node: Node, j: int) -> bool:
-    """Whether an argument is a gradient."""
-    argument = node.args[j]
-    return isinstance(argument, Node) and is_backward(argument) and is_real(trace.values[trace.position[argument]])

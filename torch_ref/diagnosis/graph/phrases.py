@@ -10,7 +10,7 @@ from torch_ref.diagnosis.graph.change import Change
 from torch_ref.diagnosis.graph.edges import original
 from torch_ref.diagnosis.graph.explanation import RECOMPUTED, Explanation
 from torch_ref.diagnosis.graph.formulas import formula, named, operator
-from torch_ref.diagnosis.graph.naming import argument, is_gradient, one_path, role, subject
+from torch_ref.diagnosis.graph.naming import argument, one_path, role, subject
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.slopes import activation_of
@@ -45,7 +45,7 @@ def _passed_on(trace: Trace, i: int, j: int) -> str:
         return one_path(trace, node, j)
     if node.target in (aten.where.self, aten.permute.default, aten.flip.default):
         return _not_moved(trace, i)
-    if activation_of(trace, i) and is_gradient(trace, node, j):
+    if (found := activation_of(trace, i)) and node.args[j] is trace.nodes[found[2]]:
         return f"the derivative of the {operator(origin_of(trace, i).operator)} is missing"
     if node.target in (aten.div.Tensor, aten.div.Scalar) and j == 0:
         return f"the division by {argument(trace, i, 1)} is missing"
@@ -139,6 +139,9 @@ TOLD: dict[str, Callable[..., str]] = {
     "reshaped": lambda t, i: f"{argument(t, i, 0)} is reshaped, where its axes have to change places",
     "overwritten": lambda *_: (
         "where an index is repeated, the last one overwrites the others; add them up, as np.add.at does"
+    ),
+    "windows overwritten": lambda _t, _i, which: (
+        f"where windows overlap, the {which} one overwrites the others; add up what they give"
     ),
     "condition swapped": lambda *_: "the two sides of the condition are exchanged",
     "constant outside the root": lambda t, i: (

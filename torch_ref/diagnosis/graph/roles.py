@@ -9,7 +9,12 @@ from torch_ref.torch_private import tracing
 
 def called(role: str, symbol: str) -> Any:
     """While entered, what is computed has this name, and this symbol in formulas."""
-    return tracing().annotate({"role": role, "symbol": symbol})
+    return noted(role=role, symbol=symbol)
+
+
+def noted(**what: Any) -> Any:
+    """While entered, what is computed has this in its meta["custom"]."""
+    return tracing().annotate(what)
 
 
 Gradients: TypeAlias = tuple[Tensor | None, ...]

@@ -59,7 +59,7 @@ class Search:
 
     def is_late(self) -> bool:
         """Whether the time is up."""
-        self.stopped = self.stopped or time.process_time() > self.deadline
+        self.stopped = self.stopped or time.monotonic() > self.deadline
         return self.stopped
 
     def consider(

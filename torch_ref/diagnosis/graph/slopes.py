@@ -57,8 +57,10 @@ def _slope(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 def slopes(trace: Trace, i: int) -> Iterator[Change]:
     """Every other formula, where this node is the last of the backward pass of an activation."""
     if found := activation_of(trace, i):
-        by_element = "softmax" not in str(trace.nodes[found[1]].meta.get("original_aten"))
-        for name in FORMULAS if by_element else ("1",):
+        operator = str(trace.nodes[found[1]].meta.get("original_aten"))
+        if "log_softmax" in operator:  # to pass it on is to leave out the softmax part, which has a name
+            return
+        for name in FORMULAS if "softmax" not in operator else ("1",):
             yield Change(SIMPLE, "slope", (name,), partial(_by, name))
 
 

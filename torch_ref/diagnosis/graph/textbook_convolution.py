@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torch_ref.diagnosis.graph.roles import Gradients, called
+from torch_ref.diagnosis.graph.roles import Gradients, called, noted
 
 aten: Any = torch.ops.aten
 
@@ -66,5 +66,8 @@ def _full(g: Tensor, x: Tensor, W: Tensor, stride: Sequence[int], padding: Seque
     per_group = unfolded.reshape(len(g), groups, -1, 1, *unfolded.shape[2:])  # batch, group, out, 1, i, j, k, l
     with called("the flipped kernel", "flipped kernel"):
         flipped = W.flip(3, 4)
-    full = (per_group * flipped[None, :, :, :, None, None]).sum((2, 6, 7)).reshape(len(x), -1, H, V)
-    return full[:, :, padding[0] : padding[0] + x.shape[2], padding[1] : padding[1] + x.shape[3]]  # type: ignore[no-any-return]
+    terms = per_group * flipped[None, :, :, :, None, None]
+    with noted(strides=tuple(stride)):
+        full = terms.sum((2, 6, 7))
+    whole = full.reshape(len(x), -1, H, V)
+    return whole.narrow(2, padding[0], x.shape[2]).narrow(3, padding[1], x.shape[3])
