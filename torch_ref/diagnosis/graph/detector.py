@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -11,17 +12,18 @@ from torch_ref.cases.case import Case, Numbers
 from torch_ref.comparison import compare
 from torch_ref.diagnosis.evidence import Evidence, most_wrong_first
 from torch_ref.diagnosis.explaining import matched
+from torch_ref.diagnosis.graph.entry import entry
 from torch_ref.diagnosis.graph.explanation import Explanation, made_by
 from torch_ref.diagnosis.graph.formulas import SILENT
 from torch_ref.diagnosis.graph.origin import steps
 from torch_ref.diagnosis.graph.search import Search
 from torch_ref.diagnosis.graph.trace import Trace
-from torch_ref.diagnosis.graph.tracing import NotTracedError, trace
+from torch_ref.diagnosis.graph.tracing import NotTracedError, prepare, trace
 from torch_ref.diagnosis.graph.words import sentence
 from torch_ref.errors import UnusableError
 from torch_ref.results import Comparison, Finding
 
-SECONDS = 4.0  # for tracing and searching together
+SECONDS = 3.5  # of this process, for tracing and searching: what else the machine does must not change a diagnosis
 UNSEEN = range(500, 512)  # seeds of a case that the search does not see
 
 
@@ -30,27 +32,38 @@ def graph_edits(evidence: Evidence, left: list[str]) -> Iterator[Finding]:
     wrong = frozenset(name for name in left if all(of.lines[name].problem is None for of in evidence.comparisons))
     if not wrong:
         return
-    until = time.monotonic() + SECONDS
+    prepare()
+    graphs = Graphs(evidence, evidence.comparisons, time.process_time() + SECONDS)
     try:
-        comparisons = [*evidence.comparisons, _unseen(evidence)]
-        traces = _traces(evidence, comparisons, until)
+        search = Search(graphs, evidence.comparisons, wrong, graphs.until)
+        search.run()
+        verified = list(_verified(search, evidence, graphs)) if search.found else []
     except NotTracedError as error:
         yield Finding(
             "chain", "no search", (), f"autograd's own computation was not searched for the mistake: {error}."
         )
         return
-    search = Search(traces[:3], comparisons[:3], wrong, until)
-    search.run()
-    explained: set[str] = set()
-    for explanation in sorted(search.found, key=partial(_order, traces[0])):
-        if not explanation.tensors & explained and _is_verified(explanation, traces, comparisons):
-            explained |= explanation.tensors
-            names = tuple(name for name in evidence.wrong if name in explanation.tensors)
-            what = sentence(traces[0], explanation)
-            yield Finding("mistake", what.name, names, f"{evidence.labels(names)}: {what.text}")
-    if search.stopped and not explained >= wrong:
+    for explanation in verified:
+        names = tuple(name for name in evidence.wrong if name in explanation.tensors)
+        what = sentence(graphs[0], explanation)
+        yield Finding("mistake", what.name, names, f"{evidence.labels(names)}: {what.text}")
+    unknown = [name for name in left if name in wrong and not any(name in of.tensors for of in verified)]
+    gradients = frozenset(unknown) & set(evidence.first.case.differentiated)
+    if gradients and (where := entry(graphs[0], search.influence, gradients)):
+        yield Finding("chain", "where it enters", (), f"{where}.")
+    if unknown and search.stopped:
         text = f"the search for the mistake stopped after {SECONDS:g} s, before everything was tried."
         yield Finding("chain", "search stopped", (), text)
+
+
+def _verified(search: Search, evidence: Evidence, graphs: "Graphs") -> Iterator[Explanation]:
+    """Of what was found the best, each name explained once, that holds on a case that the search has not seen."""
+    of_all = Graphs(evidence, [*evidence.comparisons, _unseen(evidence)], np.inf, list(graphs))
+    explained: set[str] = set()
+    for explanation in sorted(search.found, key=partial(_order, graphs[0])):
+        if not explanation.tensors & explained and _is_verified(explanation, of_all):
+            explained |= explanation.tensors
+            yield explanation
 
 
 def _order(first: Trace, explanation: Explanation) -> tuple[int, ...]:
@@ -82,31 +95,50 @@ def _unseen(evidence: Evidence) -> Comparison:
     return compare(evidence.candidate, case, evidence.reference.evaluate, lazy=False)
 
 
-def _traces(evidence: Evidence, comparisons: Sequence[Comparison], until: float) -> list[Trace]:
-    """A graph for each case, all alike, each of which gives the reference's own numbers. Raises NotTracedError."""
-    traces: list[Trace] = []
-    with evidence.reference.lent() as evaluate:
-        for comparison in comparisons:
-            if time.monotonic() > until:
-                raise NotTracedError(f"to trace it takes more than {SECONDS:g} s")
+@dataclass
+class Graphs(Sequence[Trace]):
+    """The graph of each case, all alike. Each is traced when it is first needed: most edits fail on the first case.
+
+    Each gives the reference's own numbers, or NotTracedError is raised; as it is when it is later than `until`.
+    """
+
+    evidence: Evidence
+    comparisons: Sequence[Comparison]
+    until: float
+    traced: list[Trace] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.comparisons)
+
+    def __getitem__(self, k: Any) -> Any:
+        """The k-th, and those before it."""
+        while len(self.traced) <= k < len(self):
+            self.traced.append(self._next(self.comparisons[len(self.traced)]))
+        return self.traced[k]
+
+    def _next(self, comparison: Comparison) -> Trace:
+        if time.process_time() > self.until:
+            raise NotTracedError(f"to trace it takes more than {SECONDS:g} s")
+        reference = self.evidence.reference
+        with reference.lent() as evaluate:
             evaluate(comparison.case)  # the module's buffers then are new, and of this precision
             try:
-                traces.append(trace(evidence.reference, comparison.case, traces[0] if traces else None))
+                traced = trace(reference, comparison.case, self.traced[0] if self.traced else None)
             except (UnusableError, RuntimeError, TypeError, ValueError, NotImplementedError) as error:
                 raise NotTracedError(f"it can't be traced ({type(error).__name__})") from error
-            made = traces[-1].numbers({})
-            for name, line in comparison.lines.items():
-                if np.abs(made[name] - comparison.autograd[name]).max() > line.allowed:
-                    raise NotTracedError(f"its graph gives another {line.label} than autograd")
-    return traces
+        made = traced.numbers({})
+        for name, line in comparison.lines.items():
+            if np.abs(made[name] - comparison.autograd[name]).max() > line.allowed:
+                raise NotTracedError(f"its graph gives another {line.label} than autograd")
+        return traced
 
 
-def _is_verified(explanation: Explanation, traces: Sequence[Trace], comparisons: Sequence[Comparison]) -> bool:
+def _is_verified(explanation: Explanation, graphs: Graphs) -> bool:
     """Whether the numbers are the candidate's within rounding on every case, one of them unseen by the search."""
-    of_case = {id(trace.case): trace for trace in traces}
+    of_case = {id(trace.case): trace for trace in graphs}
 
     def make(case: Case) -> Numbers:
         trace = of_case[id(case)]
         return trace.numbers(made_by(trace, explanation.way, explanation.edits, explanation.held))
 
-    return matched(list(comparisons), make, set(explanation.tensors)) == explanation.tensors
+    return matched(list(graphs.comparisons), make, set(explanation.tensors)) == explanation.tensors

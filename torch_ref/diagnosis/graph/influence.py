@@ -59,6 +59,11 @@ class Influence:
             self._possible[changed] = bool(changed) and self._is_possible(changed)
         return self._possible[changed]
 
+    def tells(self, changed: Iterable[int]) -> bool:
+        """Whether some numbers are out of reach of these gradients."""
+        columns, off = self._equations(frozenset(changed))
+        return len(off) > columns.shape[1]
+
     def gate(self, changed: frozenset[int]) -> Gate | None:
         """Of these gradients the first: whether with a value of it the others can explain the rest."""
         if changed not in self._gates:

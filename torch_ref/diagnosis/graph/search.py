@@ -15,6 +15,7 @@ from torch_ref.diagnosis.graph.change import Change
 from torch_ref.diagnosis.graph.explanation import DERIVATIVE, FORWARD, RECOMPUTED, Explanation
 from torch_ref.diagnosis.graph.influence import Influence
 from torch_ref.diagnosis.graph.trace import Edits, Trace
+from torch_ref.diagnosis.graph.tracing import NotTracedError
 from torch_ref.results import Comparison
 
 SAME = 1e-9  # relative, in float64: what a search takes for the same number, before noise is measured
@@ -37,9 +38,16 @@ class Search:
     stopped: bool = False
 
     def __post_init__(self) -> None:
-        self.yours = [_tensors(trace, of) for trace, of in zip(self.traces, self.comparisons, strict=True)]
+        self._yours: list[dict[str, Tensor]] = []
         self.bounds = [_bounds(of) for of in self.comparisons]
-        self.influence = Influence(self.traces[0], self.yours[0])
+        self.influence = Influence(self.traces[0], self.yours(0))
+
+    def yours(self, k: int) -> dict[str, Tensor]:
+        """What the candidate gave in the k-th case."""
+        while len(self._yours) <= k:
+            n = len(self._yours)
+            self._yours.append(_tensors(self.traces[n], self.comparisons[n]))
+        return self._yours[k]
 
     @property
     def explained(self) -> frozenset[str]:
@@ -48,7 +56,7 @@ class Search:
 
     def run(self) -> None:
         """Try the simple changes everywhere, then others, then two together, until all that is wrong is explained."""
-        attempts = Attempts(self.traces[0], self.yours[0], self.wrong, Influence(self.traces[0], self.yours[0]))
+        attempts = Attempts(self.traces[0], self.yours(0), self.wrong, self.influence)
         for tier in chain(attempts.tiers(), attempts.pairs(self.parts)):
             for attempt in tier:
                 if self.is_late():
@@ -59,7 +67,7 @@ class Search:
 
     def is_late(self) -> bool:
         """Whether the time is up."""
-        self.stopped = self.stopped or time.monotonic() > self.deadline
+        self.stopped = self.stopped or time.process_time() > self.deadline
         return self.stopped
 
     def consider(
@@ -85,7 +93,7 @@ class Search:
             changed |= {
                 name for name in made if not self._is_same(k, name, made[name], trace.values[trace.outputs[name]])
             }
-            right -= {name for name in made if not self._is_same(k, name, made[name], self.yours[k].get(name))}
+            right -= {name for name in made if not self._is_same(k, name, made[name], self.yours(k).get(name))}
             if not changed & right:
                 return
         explained = frozenset(changed & right)
@@ -102,8 +110,8 @@ class Search:
             return (
                 not is_asked
                 or name in free
-                or name not in self.yours[k]
-                or self._is_same(k, name, tensor, self.yours[k][name])
+                or name not in self.yours(k)
+                or self._is_same(k, name, tensor, self.yours(k)[name])
             )
 
         try:
@@ -113,6 +121,8 @@ class Search:
             if not k and not explanation.before and not free and not self._passes(edits):
                 return None
             outputs = trace.replay(edits, trace.after(edits), accept)
+        except NotTracedError:
+            raise
         except Exception:  # noqa: BLE001  # a change that does not fit: another shape, an axis that is not there
             return None
         return outputs and {

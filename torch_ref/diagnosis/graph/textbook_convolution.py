@@ -69,5 +69,5 @@ def _full(g: Tensor, x: Tensor, W: Tensor, stride: Sequence[int], padding: Seque
     terms = per_group * flipped[None, :, :, :, None, None]
     with noted(strides=tuple(stride)):
         full = terms.sum((2, 6, 7))
-    whole = full.reshape(len(x), -1, H, V)
+    whole: Tensor = full.reshape(len(x), -1, H, V)
     return whole.narrow(2, padding[0], x.shape[2]).narrow(3, padding[1], x.shape[3])

@@ -24,6 +24,11 @@ class NotTracedError(Exception):
     """There is no graph to search, and why."""
 
 
+def prepare() -> None:
+    """Import what tracing takes: a second, once."""
+    tracing().make_fx(torch.neg, decomposition_table=table())(torch.ones(1))
+
+
 def trace(reference: BaseReference, case: Case, like: Trace | None = None) -> Trace:
     """The graph of a case. Called while the reference is lent and has just evaluated a case of this precision.
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from torch.fx import Node
 
+from torch_ref.diagnosis.graph.alike import Group
 from torch_ref.diagnosis.graph.explanation import BACKWARD, DERIVATIVE, FORWARD, RECOMPUTED, VALUE, Explanation
 from torch_ref.diagnosis.graph.formulas import formula, operator
 from torch_ref.diagnosis.graph.origin import Origin, origin_of, steps
@@ -32,8 +33,9 @@ def sentence(trace: Trace, explanation: Explanation) -> Words:
     what = phrase(trace, explanation)
     if explanation.way == DERIVATIVE and explanation.change.kind == "cut":
         what = f"{formula(trace, i)} is taken as a constant"
-    where = place(origin_of(trace, _told(trace, i)))
-    text = f"{what}, {PASS[explanation.way].format(where)}{_steps(trace, explanation)}"
+    where = place(source(trace, i))
+    cut = explanation.change.kind == "cut"
+    text = f"{what}, {PASS[explanation.way].format(where)}{at_steps(trace, explanation.group, cut=cut)}"
     told = Words(what, f"{text}.{_expected(trace, i)}")
     if explanation.before:
         before = sentence(trace, explanation.before)
@@ -64,6 +66,11 @@ def _told(trace: Trace, i: int) -> int:
     return trace.position[node]
 
 
+def source(trace: Trace, i: int) -> Origin:
+    """Where a node comes from. A sum of gradients has no place of its own: it has that of what it sums."""
+    return origin_of(trace, _told(trace, i))
+
+
 def place(origin: Origin) -> str:
     """The operator, the module by name and class, the line."""
     name, kind = origin.module
@@ -72,15 +79,15 @@ def place(origin: Origin) -> str:
     return f"the {operator(origin.operator)}{module}{line}"
 
 
-def _steps(trace: Trace, explanation: Explanation) -> str:
-    """At which of the time steps, where a line runs several times. The first step is 1."""
-    found = [steps(trace).get(trace.number(_told(trace, i))) for i in explanation.group]
+def at_steps(trace: Trace, group: Group, *, cut: bool = False) -> str:
+    """At which of the time steps, where a line runs several times. The first step is 1. cut: whether all is zero."""
+    found = [steps(trace).get(trace.number(_told(trace, i))) for i in group]
     several = [step for step in found if step and step.steps > 1]
     if not several:
         return ""
     count, at = several[0].steps, sorted({step.step + 1 for step in several})
     if len(at) == count:
         return f", at each of the {count} steps"
-    cut = explanation.change.kind == "cut" and at in (list(range(1, count)), list(range(2, count + 1)))
-    truncated = ": nothing flows back through time" if cut else ""
-    return f", at step{'s' * (len(at) > 1)} {', '.join(map(str, at))} of {count}{truncated}"
+    truncated = cut and at in (list(range(1, count)), list(range(2, count + 1)))
+    rest = ": nothing flows back through time" if truncated else ""
+    return f", at step{'s' * (len(at) > 1)} {', '.join(map(str, at))} of {count}{rest}"
