@@ -98,5 +98,5 @@ def unexplained(
         yield Finding("chain", "unexplained", tuple(left), text)
 
 
-GENERAL = (factors, clipped, forms, precision, dropped, ignored, nothing_to_compare, graph_edits, unexplained)
+GENERAL = (factors, clipped, forms, precision, dropped, nothing_to_compare, graph_edits, ignored, unexplained)
 IN_COARSE_FORMATS = (forms, nothing_to_compare, unexplained)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
-from math import log, prod, sqrt
+from math import log, pi, prod, sqrt
 from typing import TypeAlias
 
 import numpy as np
@@ -19,7 +19,12 @@ ROOTS = {
     if not sqrt(n).is_integer()
     for value, text in ((sqrt(n), f"√{n}"), (1 / sqrt(n), f"1/√{n}"))
 }
-NAMED = LOGARITHMS | ROOTS  # numbers that are not written as a fraction
+CIRCLE = {
+    value: text
+    for number, name in ((pi, "π"), (2 * pi, "2π"), (sqrt(pi), "√π"), (sqrt(2 * pi), "√(2π)"), (sqrt(2 / pi), "√(2/π)"))
+    for value, text in ((number, name), (1 / number, f"1/({name})" if name == "2π" else f"1/{name}"))
+}
+NAMED = LOGARITHMS | ROOTS | CIRCLE  # numbers that are not written as a fraction
 
 
 @dataclass(frozen=True)
@@ -145,6 +150,17 @@ def _reproduces(factor: Factor, comparison: Comparison, name: str) -> bool:
     return bool(difference <= max(abs(value), 1e-3) * comparison.lines[name].allowed)
 
 
+def of_axis(magnitude: float, evidence: Evidence) -> str:
+    """Which mean or sum over an axis makes this factor, if an argument has an axis of that size."""
+    for name, array in evidence.first.case.arguments.items():
+        for size in set(array.shape) - set(evidence.first.case.sizes.values()) - {1, 2}:
+            if abs(magnitude * size - 1) < 1e-9:
+                return f"an axis of `{name}` has the size {size}: averaged over it, not summed?"
+            if magnitude == size:
+                return f"an axis of `{name}` has the size {size}: summed over it, not averaged?"
+    return ""
+
+
 def general_why(factor: Factor, names: tuple[str, ...], evidence: Evidence) -> str:
     """Where a factor comes from, and what to do about it, in any network."""
     batches, magnitude = dict(factor.powers).get("batch", 0), abs(factor.constant)
@@ -153,7 +169,13 @@ def general_why(factor: Factor, names: tuple[str, ...], evidence: Evidence) -> s
     if not factor.powers and magnitude in LOGARITHMS:
         return "a logarithm to another base; take the natural one"
     if not factor.powers:
-        return "the sign is the wrong way round" if factor.constant == -1 else "a stray factor; take it out"
+        if magnitude == 1:
+            return "the sign is the wrong way round"
+        return of_axis(magnitude, evidence) or (
+            "a stray factor; take it out"
+            if magnitude > 1
+            else f"a stray factor; take it out, or put in the {Factor(1 / magnitude, ())} that is missing"
+        )
     if batches > 0:
         half = "; ½ Σ where a mean is meant, or" if magnitude == 0.5 else ","
         where = f"divided by {1 / magnitude:.6g} where the batch belongs{half} a batch size that is hard-coded?"

@@ -6,22 +6,25 @@ from functools import partial
 from itertools import chain
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor
 
-from torch_ref.diagnosis.graph.activations import activations
 from torch_ref.diagnosis.graph.alike import Group, groups, in_steps, same_source
 from torch_ref.diagnosis.graph.change import PLACES, SIMPLE, Change
 from torch_ref.diagnosis.graph.edges import edges
 from torch_ref.diagnosis.graph.edits import edits
+from torch_ref.diagnosis.graph.elementwise import elementwise
 from torch_ref.diagnosis.graph.explanation import BACKWARD, DERIVATIVE, FORWARD, RECOMPUTED, VALUE, Explanation
 from torch_ref.diagnosis.graph.influence import Influence
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.places import places
 from torch_ref.diagnosis.graph.scaled import scaled
 from torch_ref.diagnosis.graph.slopes import slopes
+from torch_ref.diagnosis.graph.stray import stray
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.uses import uses
 
+aten: Any = torch.ops.aten
 Attempt: TypeAlias = tuple[Any, ...]  # the arguments of `Search.consider`
 ALONE = {"negated", "passed on", "twice", "other sign"}  # no one does these at several nodes of one operator
 CUT = {"cut", "passed on"}  # what the derivative of an operator may lack
@@ -56,7 +59,7 @@ class Attempts:
         of_back = {
             i: [*edits(first, first.nodes[i]), *places(first.values[i]), *slopes(first, i)] for i in first.backward
         }
-        of_there = {i: [*edits(first, first.nodes[i]), *activations(first.nodes[i])] for i in first.forward}
+        of_there = {i: [*edits(first, first.nodes[i]), *elementwise(first.nodes[i])] for i in first.forward}
         unsure = not set(first.outputs) - set(first.case.differentiated) <= set(self.yours)
         results_wrong = bool(self.wrong - set(first.case.differentiated))
         ways = [*((VALUE, FORWARD) if results_wrong or unsure else ()), *(() if results_wrong else (RECOMPUTED,))]
@@ -70,6 +73,7 @@ class Attempts:
                 for way in ways:
                     yield self._attempts(way, some_there, of_there, rank)
             yield self._each(others, partial(uses, first, of_steps=False))
+            yield self._each(alone if some is back else [], lambda group: stray(first, group[0]))
             yield self._each(others, partial(scaled, first, yours=self.yours, wrong=self.wrong))
         for some in (same_there, there) if not results_wrong else ():
             cut = {i: [change for change in of_there[i] if change.kind in CUT] for i in of_there}
@@ -83,9 +87,10 @@ class Attempts:
         self, way: str, some: list[Group], changes: Mapping[int, list[Change]], rank: int
     ) -> Iterator[Attempt]:
         for group in self._possible(way, some):
+            flips = self.first.nodes[group[0]].target is aten.flip.default  # there and back
             within_one = len(group) > 1 and len({self.first.number(i) for i in group}) == 1
             for change in changes[group[0]]:
-                if change.rank == rank and not (within_one and change.kind in ALONE):
+                if change.rank == rank and not (within_one and change.kind in ALONE and not flips):
                     for held in self._held(way, group):
                         yield way, group, change, held
 

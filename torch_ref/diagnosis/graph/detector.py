@@ -78,6 +78,7 @@ def _order(first: Trace, explanation: Explanation) -> tuple[int, ...]:
     return (
         -len(explanation.tensors),
         explanation.change.rank,
+        explanation.change.kind != "cut",
         not says_much,
         node.target in SILENT,
         scattered,

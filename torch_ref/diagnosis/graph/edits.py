@@ -77,10 +77,6 @@ def _plus(j: int, sign: int, trace: Trace, values: Values, node: Node) -> Tensor
     return values[trace.position[node]] + sign * trace.arg(node, j, values)  # type: ignore[no-any-return]
 
 
-def _signed(j: int, sign: int, trace: Trace, values: Values, node: Node) -> Tensor:
-    return sign * trace.arg(node, j, values)  # type: ignore[no-any-return]
-
-
 def _times(j: int, trace: Trace, values: Values, node: Node) -> Tensor:
     return values[trace.position[node]] * trace.arg(node, j, values)  # type: ignore[no-any-return]
 

@@ -13,11 +13,6 @@ aten: Any = torch.ops.aten
 Values: TypeAlias = list[Any]  # of the nodes, by position
 
 
-def kind_of(node: Node) -> tuple[str, str]:
-    """The operator that a node is a part of, and where it stands."""
-    return str(node.meta.get("original_aten")), node.meta.get("stack_trace", "")
-
-
 def is_backward(node: Node) -> bool:
     """Whether a node belongs to the backward pass."""
     return "autograd_backward" in node.meta

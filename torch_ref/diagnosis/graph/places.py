@@ -13,7 +13,6 @@ from torch_ref.diagnosis.graph.nodes import Values
 from torch_ref.diagnosis.graph.trace import Edit, Trace
 
 BLOCKS = 2, 3, 4  # gates, heads, a fused projection
-MOST = 12  # slices along one axis that are tried one by one
 
 
 def places(value: Tensor) -> Iterator[Change]:
@@ -46,6 +45,8 @@ def _along(axis: int, size: int) -> Iterator[Change]:
         yield Change(PLACES, f"the {what} kept", (axis,), _of(partial(_blocks_kept, axis, None, i, kept=True)))
     yield Change(PLACES, "shifted by one", (axis,), _of(lambda x: x.roll(1, axis)))
     yield Change(PLACES, "shifted back by one", (axis,), _of(lambda x: x.roll(-1, axis)))
+    yield Change(PLACES, "shifted by one, the first zero,", (axis,), _of(partial(_moved, axis, 1)))
+    yield Change(PLACES, "shifted back by one, the last zero,", (axis,), _of(partial(_moved, axis, -1)))
     for count in BLOCKS:
         if size % count or size == count == 2:
             continue
@@ -66,6 +67,11 @@ def _blocks_kept(axis: int, count: int | None, i: int, x: Tensor, *, kept: bool)
     mask = torch.full((count,), not kept)
     mask[i] = kept
     return x * mask.repeat_interleave(x.shape[axis] // count).to(x.dtype).reshape(-1, *[1] * (x.dim() - axis - 1))
+
+
+def _moved(axis: int, by: int, x: Tensor) -> Tensor:
+    """Shifted, what comes in from outside being zero."""
+    return _blocks_kept(axis, None, 0 if by > 0 else -1, x.roll(by, axis), kept=False)
 
 
 def _exchanged(axis: int, count: int, i: int, j: int, x: Tensor) -> Tensor:

@@ -39,6 +39,11 @@ FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "the derivative of SiLU, of x": lambda x, _: _slope(torch.nn.functional.silu, x),
     "the derivative of softplus, of y": lambda _, y: _slope(torch.nn.functional.softplus, y),
     "eˣ": lambda x, _: x.exp(),
+    "1 where x > 0, else eˣ": lambda x, _: torch.where(x > 0, 1.0, x.exp()),
+    "1 where x > 0, else y + 1": lambda x, y: torch.where(x > 0, 1.0, y + 1),
+    "1 where x > 0, else y": lambda x, y: torch.where(x > 0, 1.0, y),
+    "x σ′(x), without its first term σ(x)": lambda x, _: x * x.sigmoid() * (1 - x.sigmoid()),
+    "y / x": lambda x, y: y / x,
     "1 / x": lambda x, _: 1 / x,
     "2 x": lambda x, _: 2 * x,
 }

@@ -32,6 +32,7 @@ def sums(trace: Trace, node: Node, value: Tensor) -> Iterator[Change]:
 
     if is_mean:
         yield Change(SUMS, "sum for mean", (), lambda t, v, n: v[t.position[n]] * count(t, v, n))
+        yield Change(SUMS, "n - 1", (), lambda t, v, n: v[t.position[n]] * (count(t, v, n) / (count(t, v, n) - 1)))
     else:
         yield Change(SUMS, "mean for sum", (), lambda t, v, n: v[t.position[n]] / count(t, v, n))
     yield Change(SUMS, "not summed", (), lambda t, v, n: t.arg(n, 0, v))

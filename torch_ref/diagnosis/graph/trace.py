@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from torch_ref.cases.case import Case, Numbers
-from torch_ref.diagnosis.graph.nodes import Values, compiled, is_backward, is_real, is_real_or_mask, kind_of, target_of
+from torch_ref.diagnosis.graph.nodes import Values, compiled, is_backward, is_real, is_real_or_mask, target_of
+from torch_ref.diagnosis.graph.numbering import numbers
 from torch_ref.torch_private import tracing
 
 aten: Any = torch.ops.aten
@@ -78,31 +79,11 @@ class Trace:
 
     @cached_property
     def _numbers(self) -> list[int]:
-        """An operator that is not differentiated carries the number of one before it, but is another operator."""
-        raw = [
-            -1 if node.op != "call_function" or node.meta.get("is_gradient_acc") else node.meta.get("seq_nr", -1)
-            for node in self.nodes
-        ]
-        backward = {number for number, node in zip(raw, self.nodes, strict=True) if is_backward(node)}
-        first: dict[int, tuple[str, str]] = {}  # by number, what was differentiated: the first that a gradient passes
-        for i, node in enumerate(self.nodes):
-            if raw[i] >= 0 and not is_backward(node) and self.is_differentiated[i]:
-                if first.get(raw[i], ("",))[0].startswith("aten.clone") and raw[i] - 1 in backward:
-                    raw[i] -= 1  # in place: what it overwrites was copied after it had got its number
-                first.setdefault(raw[i], kind_of(node))
-        return [
-            number if number >= 0 and (is_backward(node) or first.get(number) == kind_of(node)) else -1 - i
-            for i, (number, node) in enumerate(zip(raw, self.nodes, strict=True))
-        ]
-
-    @cached_property
-    def is_differentiated(self) -> list[bool]:
-        """Of each node, whether what is differentiated comes into it."""
-        found: list[bool] = []
+        differentiated: list[bool] = []
         for i, node in enumerate(self.nodes):
             given = i < len(self.names) and self.names[i] in self.case.differentiated
-            found.append(given or any(found[self.position[other]] for other in node.all_input_nodes))
-        return found
+            differentiated.append(given or any(differentiated[self.position[other]] for other in node.all_input_nodes))
+        return numbers(self.nodes, differentiated)
 
     @cached_property
     def everything(self) -> list[int]:

@@ -63,9 +63,10 @@ def _of_other_slots(trace: Trace, group: Group, j: int, taken: list[int]) -> Ite
 
 
 def _of_other_nodes(trace: Trace, i: int, j: int, taken: int) -> Iterator[Change]:
+    after = set(trace.after([i]))
     for other in [*range(len(trace.names)), *trace.everything]:
         value = trace.values[other]
-        if other != taken and other < i and is_real(value) and value.shape == trace.values[taken].shape:
+        if other != taken and other not in after and is_real(value) and value.shape == trace.values[taken].shape:
             yield Change(OTHERS, "another value", (j, other), partial(_replaced, {i: other}, j))
 
 

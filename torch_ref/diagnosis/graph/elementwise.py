@@ -1,4 +1,4 @@
-"""Another activation in one's place."""
+"""Another elementwise function in the place of one: torch's operators, of whatever network. Not the options of ours."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,7 +14,7 @@ from torch_ref.diagnosis.graph.nodes import Values
 from torch_ref.diagnosis.graph.trace import Trace
 
 aten: Any = torch.ops.aten
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "σ": torch.sigmoid,
     "tanh": torch.tanh,
     "ReLU": torch.relu,
@@ -26,16 +26,16 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "|x|": torch.abs,
     "x²": torch.square,
 }
-NODES = (
+OPERATORS = (
     *(aten.tanh.default, aten.sigmoid.default, aten.relu.default, aten.exp.default, aten.gelu.default),
     *(aten.silu.default, aten.softplus.default, aten.abs.default),
 )
 
 
-def activations(node: Node) -> Iterator[Change]:
-    """Every other activation at this node, if it is one."""
-    if node.target in NODES:
-        for name, function in ACTIVATIONS.items():
+def elementwise(node: Node) -> Iterator[Change]:
+    """Every other of the functions at this node, if it is an activation."""
+    if node.target in OPERATORS:
+        for name, function in FUNCTIONS.items():
             yield Change(SUMS, "activation", (name,), partial(_applied, function))
 
 

@@ -1,0 +1,114 @@
+"""What is wrong with an operator, by what stands in its place."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.fx import Node
+
+from torch_ref.diagnosis.graph.formulas import formula, operator
+from torch_ref.diagnosis.graph.naming import argument, one_path, role, subject
+from torch_ref.diagnosis.graph.nodes import is_backward
+from torch_ref.diagnosis.graph.origin import origin_of
+from torch_ref.diagnosis.graph.slopes import activation_of
+from torch_ref.diagnosis.graph.trace import Trace
+
+aten: Any = torch.ops.aten
+
+
+def passed_on(trace: Trace, i: int, j: int) -> str:
+    """An argument stands where the result belongs."""
+    node = trace.nodes[i]
+    others = [k for k in range(len(node.args)) if k != j and isinstance(node.args[k], Node)]
+    if node.meta.get("is_gradient_acc"):
+        return one_path(trace, node, j)
+    if node.target in (aten.where.self, aten.permute.default, aten.flip.default):
+        return not_moved(trace, i)
+    if (found := activation_of(trace, i)) and node.args[j] is trace.nodes[found[2]]:
+        return f"the derivative of the {operator(origin_of(trace, i).operator)} is missing"
+    if node.target in (aten.div.Tensor, aten.div.Scalar) and j == 0:
+        return f"the division by {argument(trace, i, 1)} is missing"
+    if node.target is aten.pow.Tensor_Scalar and j == 0:
+        return f"{argument(trace, i, 0)} stands in place of {formula(trace, i, 3)}"
+    factors = aten.mul.Tensor, aten.mul.Scalar, aten.mm.default, aten.bmm.default
+    if others or len(node.args) > 1:
+        other = others[0] if others else 1 - min(j, 1)
+        kind = "factor" if node.target in factors else "term"
+        what = f"the {kind} {argument(trace, i, other).removeprefix('the ')}"
+        return f"{role(node.args[other]) or what} is missing"
+    return f"the {operator(str(node.target).removeprefix('aten.').partition('.')[0])} is left out"
+
+
+def inner(trace: Trace, i: int) -> str:
+    """What a node gives: by its formula, if it is a part of an operator."""
+    is_part = any(trace.number(user) == trace.number(i) for user in trace.users[i])
+    return formula(trace, i) if is_part and not role(trace.nodes[i]) else subject(trace, i)
+
+
+def transposed(right: str) -> str:
+    """What is wrong, where this is right."""
+    if right.endswith("ᵀ"):
+        return f"{right[:-1]} is not transposed"
+    return f"{right} is transposed, and should not be"
+
+
+def not_moved(trace: Trace, i: int) -> str:
+    """Elements are not where they belong."""
+    target = trace.nodes[i].target
+    if target is aten.flip.default:
+        return f"{argument(trace, i, 0)} is not flipped: its order along axis {node_axes(trace, i)} is not reversed"
+    return "the mask is not applied" if target is aten.where.self else transposed(formula(trace, i, 3, top=False))
+
+
+def node_axes(trace: Trace, i: int) -> str:
+    """The axes that an operator is about."""
+    axes: Any = trace.nodes[i].args[1]
+    return " and ".join(map(str, axes))
+
+
+def not_summed(trace: Trace, i: int) -> str:
+    """Terms stand where their sum belongs."""
+    if operator(origin_of(trace, i).operator) == "softmax" and is_backward(trace.nodes[i]):
+        return "only the diagonal of the Jacobian is used"
+    return "the sum is left out"
+
+
+def constant(trace: Trace, i: int, key: int | str, other: Callable[[Any], Any]) -> str:
+    """Another constant."""
+    node = trace.nodes[i]
+    constant = node.args[key] if isinstance(key, int) else node.kwargs[key]
+    new, old = (f"{c:.6g}" if isinstance(c, float) else str(c) for c in (other(constant), constant))
+    if operator(origin_of(trace, i).operator) == "embedding" and constant == -1:
+        return f"the row of index {new} gets no gradient, as with padding_idx={new}"
+    if key == "correction":
+        return (
+            "the variance divides by n - 1, not by n" if other(constant) else "the variance divides by n, not by n - 1"
+        )
+    if node.target is aten.pow.Tensor_Scalar:
+        return f"the exponent is {new}, not {old}"
+    return f"{key} is {new}, not {old}" if isinstance(key, str) else f"{new} stands in place of {old}"
+
+
+def always(trace: Trace, i: int, *, value: bool) -> str:
+    """A condition that is not looked at."""
+    node = trace.nodes[i]
+    sign = {"ne": "≠", "eq": "=", "lt": "<", "le": "≤", "gt": ">", "ge": "≥"}.get(str(node.target).split(".")[1], "")
+    if value and all("sum" in str(user.target) or "_to_copy" in str(user.target) for user in node.users):
+        return "all are counted, those that are left out too"
+    condition = f"the condition {argument(trace, i, 0)} {sign} {argument(trace, i, 1)}" if sign else "the mask"
+    return f"{condition} is not looked at, as if it {'always' if value else 'never'} held"
+
+
+def inner_constant(trace: Trace, i: int) -> str:
+    """The constant that is added under a root."""
+    inner = trace.nodes[i].args[0]
+    return f"{inner.args[1]:g}" if isinstance(inner, Node) else ""
+
+
+def stray(trace: Trace, i: int, j: int, power: int) -> str:
+    """A factor too many or too few."""
+    what = formula(trace, j, 3, top=False)
+    times = "" if abs(power) == 1 else " twice"
+    if power < 0:
+        return f"{subject(trace, i)} lacks the factor {what}{times}, or is divided by it{times}"
+    return f"{subject(trace, i)} is multiplied by {what}{times} too often"
