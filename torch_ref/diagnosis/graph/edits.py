@@ -120,6 +120,8 @@ def _strides(node: Node) -> Iterator[Change]:
     """A step of 1 where another is meant; indices that are others'."""
     if node.target is aten.unfold.default:
         yield Change(CONSTANTS, "stride ignored", (), _step_1)
+    if node.target is aten.slice.Tensor and len(node.args) > 4 and node.args[4] != 1:
+        yield Change(CONSTANTS, "stride ignored", (), _every)
     if node.target is aten.slice_scatter.default and len(node.args) > 5:
         end = lambda t, v, n: t.arg(n, 1, v).shape[n.args[2]]  # noqa: E731
         yield Change(CONSTANTS, "stride ignored", (), lambda t, v, n: t.call(n, v, (*n.args[:3], 0, end(t, v, n), 1)))  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -131,6 +133,12 @@ def _strides(node: Node) -> Iterator[Change]:
 def _step_1(trace: Trace, values: Values, node: Node) -> Tensor:
     unfolded = trace.call(node, values, [*node.args[:3], 1])
     return unfolded.narrow(node.args[1], 0, values[trace.position[node]].shape[node.args[1]])  # type: ignore[no-any-return]
+
+
+def _every(trace: Trace, values: Values, node: Node) -> Tensor:
+    """As many elements, but one after another."""
+    source, axis = trace.arg(node, 0, values), node.args[1]
+    return source.narrow(axis, node.args[2], values[trace.position[node]].shape[axis])  # type: ignore[no-any-return]
 
 
 def _argument_spread(j: int, trace: Trace, values: Values, node: Node) -> Tensor:

@@ -24,7 +24,11 @@ def passed_on(trace: Trace, i: int, j: int) -> str:
         return one_path(trace, node, j)
     if node.target in (aten.where.self, aten.permute.default, aten.flip.default):
         return not_moved(trace, i)
-    if (found := activation_of(trace, i)) and node.args[j] is trace.nodes[found[2]]:
+    constant = (
+        node.target in (aten.mul.Tensor, aten.mul.Scalar, aten.div.Tensor, aten.div.Scalar)
+        and len([a for a in node.args if isinstance(a, Node)]) == 1
+    )
+    if (found := activation_of(trace, i)) and node.args[j] is trace.nodes[found[2]] and not constant:
         return f"the derivative of the {operator(origin_of(trace, i).operator)} is missing"
     if node.target in (aten.div.Tensor, aten.div.Scalar) and j == 0:
         return f"the division by {argument(trace, i, 1)} is missing"

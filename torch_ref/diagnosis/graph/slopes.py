@@ -59,11 +59,16 @@ def _slope(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         return torch.autograd.grad(f(leaf).sum(), leaf)[0]
 
 
+LINEAR = {"mul", "div", "add", "sub", "rsub", "neg", "cumsum", "flip"}  # others say better what is wrong with these
+
+
 def slopes(trace: Trace, i: int) -> Iterator[Change]:
     """Every other formula, where this node is the last of the backward pass of an activation."""
     if found := activation_of(trace, i):
         operator = str(trace.nodes[found[1]].meta.get("original_aten"))
         if "log_softmax" in operator:  # to pass it on is to leave out the softmax part, which has a name
+            return
+        if operator.removeprefix("aten.").partition(".")[0] in LINEAR:
             return
         for name in FORMULAS if "softmax" not in operator else ("1",):
             yield Change(SIMPLE, "slope", (name,), partial(_by, name))

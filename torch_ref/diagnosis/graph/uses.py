@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from functools import cache, partial
 from typing import Any, TypeAlias
 
+import torch
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.alike import Group, in_steps, same_source
 from torch_ref.diagnosis.graph.change import OTHERS, STEPS, Change
-from torch_ref.diagnosis.graph.nodes import Values, is_real
+from torch_ref.diagnosis.graph.nodes import Values, is_real, target_of
 from torch_ref.diagnosis.graph.origin import steps
 from torch_ref.diagnosis.graph.trace import Trace
 
@@ -66,8 +67,18 @@ def _of_other_nodes(trace: Trace, i: int, j: int, taken: int) -> Iterator[Change
     after = set(trace.after([i]))
     for other in [*range(len(trace.names)), *trace.everything]:
         value = trace.values[other]
-        if other != taken and other not in after and is_real(value) and value.shape == trace.values[taken].shape:
+        if other == taken or other in after or not is_real(value):
+            continue
+        if value.shape == trace.values[taken].shape or _is_other_view(trace, other, taken):
             yield Change(OTHERS, "another value", (j, other), partial(_replaced, {i: other}, j))
+
+
+def _is_other_view(trace: Trace, other: int, taken: int) -> bool:
+    """Whether it has the shape of what is only reshaped here."""
+    node = trace.nodes[taken]
+    if target_of(node) is not torch.reshape:
+        return False
+    return bool(trace.values[other].shape == trace.values[trace.position[node.args[0]]].shape)
 
 
 def step_of(trace: Trace, i: int) -> int:
@@ -102,6 +113,6 @@ def _replaced(to: dict[int, int | None], j: int, trace: Trace, values: Values, n
     """The operator with the value of another node as its argument, or with zeros where there is none."""
     other = to[trace.position[node]]
     old = trace.arg(node, j, values)
-    new = old * 0 if other is None else values[other]
+    new = old * 0 if other is None else values[other].reshape(old.shape)
     args = [new if i == j or a is node.args[j] else a for i, a in enumerate(node.args)]
     return trace.call(node, values, args)

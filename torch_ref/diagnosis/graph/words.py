@@ -62,7 +62,8 @@ def _told(trace: Trace, i: int) -> int:
     """A sum of gradients has no place of its own: that of what it sums."""
     node = trace.nodes[i]
     while node.meta.get("is_gradient_acc"):
-        node = next(argument for argument in reversed(node.args) if isinstance(argument, Node))
+        summed = [argument for argument in reversed(node.args) if isinstance(argument, Node)]
+        node = next((argument for argument in summed if argument.op == "call_function"), summed[0])
     return trace.position[node]
 
 
