@@ -2,8 +2,9 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import torch
 from torch._decomp import decomposition_table
@@ -55,6 +56,7 @@ class Tracing(NamedTuple):
     preserve_node_meta: Callable[[], Any]
     remember_forward: Callable[[list[Any]], None]  # what is traced after knows the seq_nr of the forward operator
     map_arg: Callable[..., Any]
+    every_line: Callable[[], Any]  # while entered, stack traces have what a `forward` calls too, not itself alone
 
 
 @cache
@@ -62,13 +64,20 @@ def tracing() -> Tracing:
     """Imported when it is called: only failures pay for it, a second or so."""
     from torch._decomp import core_aten_decompositions, get_decompositions  # noqa: PLC0415  # costs a second
     from torch._functorch._aot_autograd.logging_utils import setup_stacktrace_preservation_hooks  # noqa: PLC0415
-    from torch.fx.experimental.proxy_tensor import make_fx  # noqa: PLC0415
+    from torch.fx.experimental.proxy_tensor import PythonKeyTracer, make_fx  # noqa: PLC0415
     from torch.fx.node import map_arg  # noqa: PLC0415
     from torch.fx.traceback import annotate, preserve_node_meta  # noqa: PLC0415
+
+    filtered = PythonKeyTracer._filter_traceback_frames  # noqa: SLF001
+
+    def from_forward_on(tracer: Any, stack: Any) -> Any:
+        tracer._record_forward_stack_traces_only = False  # noqa: SLF001
+        return filtered(tracer, stack)
 
     return Tracing(
         *(make_fx, core_aten_decompositions, get_decompositions, annotate, preserve_node_meta),
         *(setup_stacktrace_preservation_hooks, map_arg),
+        partial(patch.object, PythonKeyTracer, "_filter_traceback_frames", from_forward_on),
     )
 
 

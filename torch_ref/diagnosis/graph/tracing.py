@@ -39,9 +39,13 @@ def trace(reference: BaseReference, case: Case, like: Trace | None = None) -> Tr
     for name, tensor in zip(case.arguments, tensors, strict=True):
         tensor.requires_grad_(name in case.differentiated)
 
+    def forward(named: dict[str, Tensor]) -> Any:
+        """By this name, since torch notes the lines that a `forward` calls, and no others."""
+        return reference.results_of(case, named)
+
     def computed(*arguments: Tensor) -> tuple[Tensor, ...]:
         named = dict(zip(case.arguments, arguments, strict=True))
-        results = reference.results_of(case, named)
+        results = forward(named)
         roots = [result for result in results if result.requires_grad]
         if like is None:
             tracing().remember_forward([result.grad_fn for result in roots])
@@ -56,7 +60,8 @@ def trace(reference: BaseReference, case: Case, like: Trace | None = None) -> Tr
     first = like is None
     with ExitStack() as stack:
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))  # the others are no primitive operators
-        for note in (noted, _modules_noted(reference.module), tracing().preserve_node_meta()) if first else ():
+        notes = noted, _modules_noted(reference.module), tracing().preserve_node_meta(), tracing().every_line()
+        for note in notes if first else ():
             stack.enter_context(note)
         graph = tracing().make_fx(computed, decomposition_table=table(), record_stack_traces=first)(*tensors)
     if like is not None:
