@@ -12,6 +12,7 @@ from torch_ref.diagnosis.diagnosis import diagnose
 from torch_ref.diagnosis.evidence import gather
 from torch_ref.diagnosis.graph import detector
 from torch_ref.diagnosis.graph.detector import graph_edits
+from torch_ref.diagnosis.graph.replaying import differentiated
 from torch_ref.diagnosis.graph.search import Search
 from torch_ref.diagnosis.graph.tracing import trace
 
@@ -35,7 +36,7 @@ def test_the_graph_gives_the_references_own_numbers_and_so_does_its_forward_part
     with reference.lent() as evaluate:
         right = evaluate(case)
         traced = trace(reference, case)
-    for made in traced.numbers({}), traced.numbers(traced.differentiated({})):
+    for made in traced.numbers({}), traced.numbers(differentiated(traced, {})):
         for tensor, array in right.items():
             assert made[tensor].shape == array.shape
             assert np.abs(made[tensor] - array).max() <= 1e-14 * np.abs(array).max(), tensor

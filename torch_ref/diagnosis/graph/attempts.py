@@ -14,9 +14,18 @@ from torch_ref.diagnosis.graph.change import PLACES, SIMPLE, Change
 from torch_ref.diagnosis.graph.edges import edges
 from torch_ref.diagnosis.graph.edits import edits
 from torch_ref.diagnosis.graph.elementwise import elementwise
-from torch_ref.diagnosis.graph.explanation import BACKWARD, DERIVATIVE, FORWARD, RECOMPUTED, VALUE, Explanation
+from torch_ref.diagnosis.graph.explanation import (
+    BACKWARD,
+    DERIVATIVE,
+    FORWARD,
+    GRADIENTS_ALONE,
+    RECOMPUTED,
+    TAKEN,
+    VALUE,
+    Explanation,
+)
 from torch_ref.diagnosis.graph.influence import Influence
-from torch_ref.diagnosis.graph.nodes import is_backward
+from torch_ref.diagnosis.graph.nodes import is_backward, is_real
 from torch_ref.diagnosis.graph.places import places
 from torch_ref.diagnosis.graph.scaled import scaled
 from torch_ref.diagnosis.graph.slopes import slopes
@@ -39,6 +48,7 @@ class Attempts:
     yours: Mapping[str, Tensor]
     wrong: frozenset[str]
     influence: Influence
+    of_wrong: Influence
 
     def pairs(self, parts: list[Explanation]) -> Iterator[Iterator[Attempt]]:
         """Simple changes after one of the parts: changes that explain some of what they change. First finds those."""
@@ -60,9 +70,12 @@ class Attempts:
             i: [*edits(first, first.nodes[i]), *places(first.values[i]), *slopes(first, i)] for i in first.backward
         }
         of_there = {i: [*edits(first, first.nodes[i]), *elementwise(first.nodes[i])] for i in first.forward}
+        for i, changes in of_there.items():
+            if is_real(first.values[i]):
+                changes += [change for change in places(first.values[i]) if change.rank == SIMPLE]
         unsure = not set(first.outputs) - set(first.case.differentiated) <= set(self.yours)
         results_wrong = bool(self.wrong - set(first.case.differentiated))
-        ways = [*((VALUE, FORWARD) if results_wrong or unsure else ()), *(() if results_wrong else (RECOMPUTED,))]
+        ways = [*((VALUE, FORWARD) if results_wrong or unsure else ()), *(() if results_wrong else (TAKEN, RECOMPUTED))]
         alone: list[Group] = [(i,) for i in first.backward]
         for some, some_there, others in (same, same_there, same), (back, there, alone):
             for rank in range(PLACES + 1):
@@ -99,8 +112,9 @@ class Attempts:
         first = self.first
         for group in some:
             near = chain.from_iterable(first.blocks[first.number(i)] for i in group) if way == DERIVATIVE else group
-            changed = self.influence.entered(near)
-            if way == FORWARD or (way == VALUE and not changed) or self.influence.may_explain(changed):
+            influence = self.of_wrong if way in GRADIENTS_ALONE else self.influence
+            changed = influence.entered(near, taken=way == TAKEN)
+            if way == FORWARD or (way == VALUE and not changed) or influence.may_explain(changed):
                 yield group
 
     def _held(self, way: str, group: Group) -> list[Group]:

@@ -6,16 +6,26 @@ from torch import Tensor
 
 from torch_ref.diagnosis.graph.alike import Group
 from torch_ref.diagnosis.graph.change import Change
+from torch_ref.diagnosis.graph.replaying import differentiated, replay
 from torch_ref.diagnosis.graph.trace import Edits, Trace
 
-BACKWARD, RECOMPUTED, VALUE, FORWARD, DERIVATIVE = "backward", "recomputed", "value", "forward", "derivative"
+BACKWARD, TAKEN, RECOMPUTED, VALUE, FORWARD, DERIVATIVE = (
+    *("backward", "taken", "recomputed"),
+    *("value", "forward", "derivative"),
+)
+GRADIENTS_ALONE = {TAKEN, RECOMPUTED}  # no result is another
 
 
 class Explanation(NamedTuple):
     """A change at a group of nodes; how it is meant; what it explains, together with another one before it perhaps.
 
-    way: a node of the backward pass (backward); a value of the forward pass, in the backward pass alone (recomputed)
-    or in both (value); an operator of the forward pass, differentiated again (forward), or its derivative alone.
+    way, what is changed:
+        backward: a node of the backward pass.
+        taken: a value of the forward pass, as the backward pass takes it; as when `dW = dY.T @ G` has G for S.
+        recomputed: the same, and all that the backward pass has that is computed from it.
+        value: a value of the forward pass, in both passes, the derivative being the right one's.
+        forward: an operator of the forward pass, and its derivative with it; as when ReLU stands for tanh.
+        derivative: the derivative of an operator alone; as when a mean is taken as a constant.
     """
 
     way: str
@@ -34,6 +44,6 @@ class Explanation(NamedTuple):
 def made_by(trace: Trace, way: str, edits: Edits, held: Group = ()) -> dict[str, Tensor]:
     """All that comes out, everything computed anew: so that its noise can be measured."""
     if way in (FORWARD, DERIVATIVE):
-        return trace.differentiated(edits, frozenset(held))
-    made = trace.replay(edits, trace.everything) or {}
-    return {name: tensor for name, tensor in made.items() if way != RECOMPUTED or name in trace.case.differentiated}
+        return differentiated(trace, edits, frozenset(held))
+    made = replay(trace, edits, trace.everything, taken=way == TAKEN) or {}
+    return {name: g for name, g in made.items() if way not in GRADIENTS_ALONE or name in trace.case.differentiated}

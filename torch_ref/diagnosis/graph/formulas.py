@@ -63,6 +63,8 @@ NAMES = {
     "gt": "comparison",
     "lt": "comparison",
     "index": "indexing",
+    "lift_fresh": "constant",
+    "_to_copy": "constant",
     "mul": "product",
     "div": "quotient",
     "add": "sum of two",

@@ -70,8 +70,13 @@ class Influence:
             self._gates[changed] = self._gate(changed) if changed else None
         return self._gates[changed]
 
-    def entered(self, positions: Iterable[int]) -> frozenset[int]:
-        """The gradients that change first when the values of these nodes do."""
+    def entered(self, positions: Iterable[int], *, taken: bool = False) -> frozenset[int]:
+        """The gradients that change first when the values of these nodes do. taken: as the backward pass has them."""
+        if taken:
+            nodes, users = self.trace.nodes, self.trace.users
+            positions = [
+                user for i in positions for user in users[i] if is_backward(nodes[user]) and self.trace.reach[user]
+            ]
         return frozenset().union(*map(self._entered, positions))
 
     def _entered(self, i: int) -> frozenset[int]:
@@ -105,11 +110,13 @@ class Influence:
     def _is_possible(self, changed: frozenset[int]) -> bool:
         if any(i not in self.jacobians for i in changed):
             return True
+        if self.trace.reached(changed).isdisjoint(self.names):
+            return False
         columns, off = self._equations(changed)
         return bool((_beyond(columns) @ off).norm() <= self._slack(off))
 
     def _gate(self, changed: frozenset[int]) -> Gate | None:
-        if any(i not in self.jacobians for i in changed):
+        if any(i not in self.jacobians for i in changed) or self.trace.reached(changed).isdisjoint(self.names):
             return None
         first, before = min(changed), self.trace.values[min(changed)]
         columns, off = self._equations(changed)

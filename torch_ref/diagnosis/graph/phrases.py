@@ -7,7 +7,7 @@ import torch
 
 from torch_ref.diagnosis.graph.change import Change
 from torch_ref.diagnosis.graph.edges import original
-from torch_ref.diagnosis.graph.explanation import RECOMPUTED, Explanation
+from torch_ref.diagnosis.graph.explanation import GRADIENTS_ALONE, Explanation
 from torch_ref.diagnosis.graph.formulas import named, operator
 from torch_ref.diagnosis.graph.naming import argument, role, subject
 from torch_ref.diagnosis.graph.origin import origin_of
@@ -31,7 +31,7 @@ def phrase(trace: Trace, explanation: Explanation) -> str:
     roles = dict.fromkeys(role(trace.nodes[i]) for i in explanation.group)
     if explanation.change.kind == "cut" and len(roles) > 1 and all(roles):
         return f"{' and '.join(roles)} are missing"
-    if explanation.change.kind == "cut" and explanation.way == RECOMPUTED:
+    if explanation.change.kind == "cut" and explanation.way in GRADIENTS_ALONE:
         return f"{subject(trace, explanation.group[0])} is taken to be 0"
     return _told(trace, explanation.group[0], explanation.change)
 
@@ -60,8 +60,11 @@ def _over(trace: Trace, i: int, axes: tuple[int, ...], right: tuple[int, ...], _
     return f"the {word} is taken over {said(axes)}, not {said(right)}"
 
 
-def _another(trace: Trace, i: int, j: int, other: int) -> str:
-    return f"{named(trace, other)} is used in place of {argument(trace, i, j)}"
+def _another(trace: Trace, i: int, j: int, other: int, taken: int) -> str:
+    what, right = named(trace, other), argument(trace, i, j)
+    if what == right:
+        return f"{right} is that of another step, {'earlier' if other < taken else 'later'}"
+    return f"{what} is used in place of {right}"
 
 
 def _block(trace: Trace, i: int, axis: int, k: int, count: int, *, dropped: bool) -> str:

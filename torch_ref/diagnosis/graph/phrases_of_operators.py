@@ -14,11 +14,17 @@ from torch_ref.diagnosis.graph.slopes import activation_of
 from torch_ref.diagnosis.graph.trace import Trace
 
 aten: Any = torch.ops.aten
+SCATTERS = {
+    *(aten.scatter.src, aten.scatter.value, aten.scatter_add.default, aten.index_put.default),
+    *(aten.slice_scatter.default, aten.select_scatter.default),
+}
 
 
-def passed_on(trace: Trace, i: int, j: int) -> str:
+def passed_on(trace: Trace, i: int, j: int) -> str:  # noqa: PLR0911  # one case a line
     """An argument stands where the result belongs."""
     node = trace.nodes[i]
+    if node.target in SCATTERS:
+        return "all get the gradient, not only those that are selected"
     others = [k for k in range(len(node.args)) if k != j and isinstance(node.args[k], Node)]
     if node.meta.get("is_gradient_acc"):
         return one_path(trace, node, j)

@@ -10,6 +10,7 @@ from torch_ref.diagnosis.factors import Factor, plain
 from torch_ref.diagnosis.graph.alike import Group
 from torch_ref.diagnosis.graph.change import SCALED, Change
 from torch_ref.diagnosis.graph.nodes import Values, is_real
+from torch_ref.diagnosis.graph.replaying import replay
 from torch_ref.diagnosis.graph.trace import Trace
 
 ENOUGH = 6  # numbers, at least, from which a factor is solved for
@@ -20,7 +21,7 @@ def scaled(trace: Trace, group: Group, yours: Mapping[str, Tensor], wrong: froze
     """The factor at these nodes that brings the wrong gradients nearest to the candidate's, by powers of the batch."""
     if not is_real(trace.values[group[0]]):
         return []
-    without = trace.replay(dict.fromkeys(group, _times_zero), trace.after(group)) or {}
+    without = replay(trace, dict.fromkeys(group, _times_zero), trace.after(group)) or {}
     above = below = count = 0.0
     for name, none in without.items():
         if name in wrong and name in yours and name in trace.case.differentiated:

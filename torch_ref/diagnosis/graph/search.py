@@ -12,8 +12,10 @@ from torch import Tensor
 from torch_ref.diagnosis.graph.alike import Group
 from torch_ref.diagnosis.graph.attempts import Attempts
 from torch_ref.diagnosis.graph.change import Change
-from torch_ref.diagnosis.graph.explanation import DERIVATIVE, FORWARD, RECOMPUTED, Explanation
+from torch_ref.diagnosis.graph.explanation import DERIVATIVE, FORWARD, GRADIENTS_ALONE, TAKEN, Explanation
 from torch_ref.diagnosis.graph.influence import Influence
+from torch_ref.diagnosis.graph.nodes import is_backward
+from torch_ref.diagnosis.graph.replaying import differentiated, replay, value
 from torch_ref.diagnosis.graph.trace import Edits, Trace
 from torch_ref.diagnosis.graph.tracing import NotTracedError
 from torch_ref.results import Comparison
@@ -41,6 +43,8 @@ class Search:
         self._yours: list[dict[str, Tensor]] = []
         self.bounds = [_bounds(of) for of in self.comparisons]
         self.influence = Influence(self.traces[0], self.yours(0))
+        only = {name: tensor for name, tensor in self.yours(0).items() if name in self.wrong}
+        self.of_wrong = Influence(self.traces[0], only)  # what is right may be computed from something else
 
     def yours(self, k: int) -> dict[str, Tensor]:
         """What the candidate gave in the k-th case."""
@@ -56,7 +60,7 @@ class Search:
 
     def run(self) -> None:
         """Try the simple changes everywhere, then others, then two together, until all that is wrong is explained."""
-        attempts = Attempts(self.traces[0], self.yours(0), self.wrong, self.influence)
+        attempts = Attempts(self.traces[0], self.yours(0), self.wrong, self.influence, self.of_wrong)
         for tier in chain(attempts.tiers(), attempts.pairs(self.parts)):
             for attempt in tier:
                 if self.is_late():
@@ -104,36 +108,45 @@ class Search:
     def _made(self, k: int, trace: Trace, explanation: Explanation, free: frozenset[str]) -> dict[str, Tensor] | None:
         """The outputs that change, if they are the candidate's or free to be others."""
         way, edits = explanation.way, explanation.edits
+        taken = way == TAKEN
 
         def accept(name: str, tensor: Tensor) -> bool:
-            is_asked = way != RECOMPUTED or name in trace.case.differentiated
+            is_asked = way not in GRADIENTS_ALONE or name in trace.case.differentiated
             return (
                 not is_asked
                 or name in free
+                or (way in GRADIENTS_ALONE and name not in self.wrong)
                 or name not in self.yours(k)
                 or self._is_same(k, name, tensor, self.yours(k)[name])
             )
 
         try:
             if way in (FORWARD, DERIVATIVE):
-                made = trace.differentiated(edits, frozenset(explanation.held))
+                made = differentiated(trace, edits, frozenset(explanation.held))
                 return made if all(accept(name, tensor) for name, tensor in made.items()) else None
-            if not k and not explanation.before and not free and not self._passes(edits):
+            if not k and not explanation.before and not free and not self._passes(way, edits):
                 return None
-            outputs = trace.replay(edits, trace.after(edits), accept)
+            outputs = replay(trace, edits, self._order(trace, edits, taken=taken), accept, taken=taken)
         except NotTracedError:
             raise
         except Exception:  # noqa: BLE001  # a change that does not fit: another shape, an axis that is not there
             return None
         return outputs and {
-            name: t for name, t in outputs.items() if way != RECOMPUTED or name in trace.case.differentiated
+            name: t for name, t in outputs.items() if way not in GRADIENTS_ALONE or name in trace.case.differentiated
         }
 
-    def _passes(self, edits: Edits) -> bool:
+    @staticmethod
+    def _order(trace: Trace, edits: Edits, *, taken: bool) -> list[int]:
+        """What has to be computed again."""
+        after = trace.after(edits)
+        return [i for i in after if i in edits or is_backward(trace.nodes[i])] if taken else after
+
+    def _passes(self, way: str, edits: Edits) -> bool:
         """Whether the first gradient that the edits change may be what the candidate has there."""
-        trace = self.traces[0]
-        gate = self.influence.gate(self.influence.entered(edits))
-        return not gate or gate.passes(trace.value(gate.position, edits))
+        trace, taken = self.traces[0], way == TAKEN
+        influence = self.influence if way not in GRADIENTS_ALONE else self.of_wrong
+        gate = influence.gate(influence.entered(edits, taken=taken))
+        return not gate or gate.passes(value(trace, edits, gate.position, taken=taken))
 
     def _is_same(self, k: int, name: str, made: Tensor, other: Tensor | None) -> bool:
         return (

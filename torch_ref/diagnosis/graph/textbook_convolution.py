@@ -26,14 +26,14 @@ def convolution_backward(
 ) -> Gradients:
     """In 1 or 2 dimensions, in terms of padding, patches, products and sums."""
     if any(output_padding) or g.dim() not in (3, 4):
-        return NotImplemented
+        return NotImplemented  # type: ignore[no-any-return]
     if g.dim() == 3:  # as 2 dimensions, the first of size 1
         wide = [t.unsqueeze(2) for t in (g, x, w)]
         options: Any = [[one, *of] for one, of in ((1, stride), (0, padding), (1, dilation))]
         flat: Any = convolution_backward(  # type: ignore[call-arg]  # counted wrongly
             wide[0], wide[1], wide[2], None, *options, transposed, [0, *output_padding], groups, _mask
         )
-        return flat if flat is NotImplemented else (flat[0].squeeze(2), flat[1].squeeze(2), flat[2])
+        return NotImplemented if flat is NotImplemented else (flat[0].squeeze(2), flat[1].squeeze(2), flat[2])
     big, small = (g, x) if transposed else (x, g)
     patches = _patches(big, small, w, (stride, padding, dilation), groups)  # batch, group, in, i, j, k, l
     per_group = small.reshape(len(small), groups, -1, 1, *small.shape[2:], 1, 1)

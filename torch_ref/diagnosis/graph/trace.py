@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from torch_ref.cases.case import Case, Numbers
-from torch_ref.diagnosis.graph.nodes import Values, compiled, is_backward, is_real, is_real_or_mask, target_of
+from torch_ref.diagnosis.graph.nodes import Values, compiled, is_backward, is_real_or_mask, target_of
 from torch_ref.diagnosis.graph.numbering import numbers
 from torch_ref.torch_private import tracing
 
@@ -124,63 +124,15 @@ class Trace:
         argument = node.args[j]
         return values[self.position[argument]] if isinstance(argument, Node) else argument
 
-    def replay(
-        self,
-        edits: Edits,
-        order: Sequence[int],
-        accept: Callable[[str, Tensor], bool] = lambda *_: True,
-    ) -> dict[str, Tensor] | None:
-        """The outputs that change when edits are made and `order`, what follows from them, is computed again.
-
-        None as soon as an output is not accepted.
-        """
-        values, made = self.values.copy(), {}
-        for i in order:
-            values[i] = self.calls[i](values)
-            if i in edits:
-                values[i] = edits[i](self, values, self.nodes[i])
-            for name in self.ends.get(i, ()):
-                made[name] = values[i]
-                if not accept(name, values[i]):
-                    return None
-        return made
-
-    def value(self, end: int, edits: Edits) -> Any:
-        """What a node gives when edits are made."""
-        if (key := (end, *edits)) not in self._between:
+    def between(self, start: Iterable[int], end: int) -> list[int]:
+        """What is computed from the one and for the other, both included, in order."""
+        if (key := (end, *start)) not in self._between:
             before, new = set(), [end]
             while new:
                 before.add(i := new.pop())
                 new += [j for other in self.nodes[i].all_input_nodes if (j := self.position[other]) not in before]
-            self._between[key] = [i for i in self.after(edits) if i in before]
-        values = self.values.copy()
-        for i in self._between[key]:
-            values[i] = self.calls[i](values)
-            if i in edits:
-                values[i] = edits[i](self, values, self.nodes[i])
-        return values[end]
-
-    def differentiated(self, edits: Edits, held: frozenset[int] = frozenset()) -> dict[str, Tensor]:
-        """The outputs of the forward part, edited, and differentiated again. Nodes that are held keep their values."""
-        values: Values = [None] * len(self.nodes)
-        leaves: dict[str, Tensor] = {}
-        for i, node in enumerate(self.nodes):
-            if node.op != "call_function":
-                values[i] = self.values[i]
-                name = self.names[i] if i < len(self.names) else ""
-                if name in self.case.differentiated:
-                    values[i] = leaves[name] = self.values[i].detach().clone().requires_grad_()
-            elif not is_backward(node) and self.reach[i]:
-                values[i] = self.calls[i](values)
-                if i in edits:
-                    values[i] = edits[i](self, values, node)
-                if i in held and is_real(values[i]):
-                    values[i] = self.values[i] + (values[i] - values[i].detach())
-        results = {name: values[i] for name, i in self.outputs.items() if name not in self.case.differentiated}
-        roots = {name: result for name, result in results.items() if is_real(result) and result.requires_grad}
-        upstream = [values[self.names.index(name)] for name in self.case.upstream] if self.case.upstream else None
-        grads = torch.autograd.grad(list(roots.values()), list(leaves.values()), upstream)
-        return {**{name: result.detach() for name, result in results.items()}, **dict(zip(leaves, grads, strict=True))}
+            self._between[key] = [i for i in self.after(start) if i in before]
+        return self._between[key]
 
     @cached_property
     def names(self) -> list[str]:

@@ -60,7 +60,8 @@ def _of_other_slots(trace: Trace, group: Group, j: int, taken: list[int]) -> Ite
             and trace.values[others[0]].shape == trace.values[taken[0]].shape
         ):
             to: dict[int, int | None] = dict(zip(group, others, strict=True))
-            yield Change(OTHERS, "another value", (j, max(others)), partial(_replaced, to, j))
+            late = max(range(len(others)), key=others.__getitem__)  # the first may be where there is no step before
+            yield Change(OTHERS, "another value", (j, others[late], taken[late]), partial(_replaced, to, j))
 
 
 def _of_other_nodes(trace: Trace, i: int, j: int, taken: int) -> Iterator[Change]:
@@ -70,7 +71,7 @@ def _of_other_nodes(trace: Trace, i: int, j: int, taken: int) -> Iterator[Change
         if other == taken or other in after or not is_real(value):
             continue
         if value.shape == trace.values[taken].shape or _is_other_view(trace, other, taken):
-            yield Change(OTHERS, "another value", (j, other), partial(_replaced, {i: other}, j))
+            yield Change(OTHERS, "another value", (j, other, taken), partial(_replaced, {i: other}, j))
 
 
 def _is_other_view(trace: Trace, other: int, taken: int) -> bool:
