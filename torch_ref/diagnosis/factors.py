@@ -151,13 +151,11 @@ def _reproduces(factor: Factor, comparison: Comparison, name: str) -> bool:
 
 
 def of_axis(magnitude: float, evidence: Evidence) -> str:
-    """Which mean or sum over an axis makes this factor, if an argument has an axis of that size."""
+    """Which argument has an axis of this size, or of its inverse or square: a mean may be where a sum belongs."""
     for name, array in evidence.first.case.arguments.items():
-        for size in set(array.shape) - set(evidence.first.case.sizes.values()) - {1, 2}:
-            if abs(magnitude * size - 1) < 1e-9:
-                return f"an axis of `{name}` has the size {size}: averaged over it, not summed?"
-            if magnitude == size:
-                return f"an axis of `{name}` has the size {size}: summed over it, not averaged?"
+        for size in sorted(set(array.shape) - set(evidence.first.case.sizes.values()) - {1, 2}):
+            if any(abs(magnitude * other - 1) < 1e-9 for other in (size, 1 / size, sqrt(size), 1 / sqrt(size))):
+                return f"; {size} is the size of an axis of {name}"
     return ""
 
 
@@ -171,11 +169,8 @@ def general_why(factor: Factor, names: tuple[str, ...], evidence: Evidence) -> s
     if not factor.powers:
         if magnitude == 1:
             return "the sign is the wrong way round"
-        return of_axis(magnitude, evidence) or (
-            "a stray factor; take it out"
-            if magnitude > 1
-            else f"a stray factor; take it out, or put in the {Factor(1 / magnitude, ())} that is missing"
-        )
+        missing = f", or put in the {Factor(1 / magnitude, ())} that is missing" if magnitude < 1 else ""
+        return f"a stray factor; take it out{missing}{of_axis(magnitude, evidence)}"
     if batches > 0:
         half = "; ½ Σ where a mean is meant, or" if magnitude == 0.5 else ","
         where = f"divided by {1 / magnitude:.6g} where the batch belongs{half} a batch size that is hard-coded?"

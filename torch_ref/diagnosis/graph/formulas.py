@@ -8,77 +8,12 @@ from torch.fx import Node
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.trace import Trace
+from torch_ref.diagnosis.graph.vocabulary import operator
 from torch_ref.torch_private import operator_of
 
 aten: Any = torch.ops.aten
 G = "g"  # the gradient that comes in
 
-# What an operator is called in the field.
-NAMES = {
-    "mm": "matrix product",
-    "addmm": "linear layer",
-    "bmm": "matrix product",
-    "baddbmm": "matrix product",
-    "relu": "ReLU",
-    "gelu": "GELU",
-    "silu": "SiLU",
-    "elu": "ELU",
-    "_prelu_kernel": "PReLU",
-    "leaky_relu": "leaky ReLU",
-    "hardtanh": "hardtanh",
-    "sigmoid": "sigmoid",
-    "tanh": "tanh",
-    "exp": "exp",
-    "log": "log",
-    "pow": "power",
-    "_softmax": "softmax",
-    "_safe_softmax": "softmax",
-    "_log_softmax": "log-softmax",
-    "native_layer_norm": "layer norm",
-    "native_batch_norm": "batch norm",
-    "_native_batch_norm_legit": "batch norm",
-    "_native_batch_norm_legit_functional": "batch norm",
-    "native_group_norm": "group norm",
-    "_fused_rms_norm": "RMS norm",
-    "convolution": "convolution",
-    "max_pool2d_with_indices": "max pooling",
-    "avg_pool2d": "average pooling",
-    "embedding": "embedding",
-    "nll_loss_forward": "negative log-likelihood",
-    "nll_loss2d_forward": "negative log-likelihood",
-    "mse_loss": "mean squared error",
-    "binary_cross_entropy": "binary cross-entropy",
-    "rsub": "difference",
-    "neg": "negative",
-    "t": "transpose",
-    "permute": "transpose",
-    "unsafe_view": "reshaping",
-    "_unsafe_view": "reshaping",
-    "dot": "dot product",
-    "mv": "matrix product",
-    "linalg_vector_norm": "norm",
-    "linalg_solve_ex": "solution",
-    "ne": "comparison",
-    "eq": "comparison",
-    "gt": "comparison",
-    "lt": "comparison",
-    "index": "indexing",
-    "lift_fresh": "constant",
-    "_to_copy": "constant",
-    "mul": "product",
-    "div": "quotient",
-    "add": "sum of two",
-    "sub": "difference",
-    "masked_fill": "mask",
-    "where": "mask",
-    "clone": "copy",
-    "view": "reshaping",
-    "unsafe_split": "split",
-    "split": "split",
-    "select": "selection",
-    "slice": "slice",
-    "cat": "concatenation",
-}
 BETWEEN = {
     aten.mul.Tensor: " · ",
     aten.mul.Scalar: " · ",
@@ -122,12 +57,6 @@ SILENT = {
     *(aten.clone.default, aten.alias.default, aten.detach.default, aten.squeeze.dim, aten.squeeze.default),
     *(operator_of("_to_copy").default, aten.slice.Tensor, aten.select.int, aten.unfold.default, aten.reshape.default),
 }
-
-
-def operator(name: str) -> str:
-    """What an operator of torch is called: tanh_ is tanh in place."""
-    plain = name.removesuffix("_") if not name.startswith("__") else name
-    return NAMES.get(plain, plain.strip("_").replace("_", " "))
 
 
 def formula(trace: Trace, i: int, depth: int = 4, *, top: bool = True) -> str:  # noqa: C901, PLR0911  # one case a line

@@ -4,10 +4,11 @@ from typing import Any
 
 from torch.fx import Node
 
-from torch_ref.diagnosis.graph.formulas import formula, named, operator
+from torch_ref.diagnosis.graph.formulas import formula, named
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.trace import Trace
+from torch_ref.diagnosis.graph.vocabulary import operator
 
 
 def subject(trace: Trace, i: int) -> str:

@@ -8,7 +8,7 @@ import torch
 from torch_ref.diagnosis.graph.change import Change
 from torch_ref.diagnosis.graph.edges import original
 from torch_ref.diagnosis.graph.explanation import GRADIENTS_ALONE, Explanation
-from torch_ref.diagnosis.graph.formulas import named, operator
+from torch_ref.diagnosis.graph.formulas import named
 from torch_ref.diagnosis.graph.naming import argument, role, subject
 from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.phrases_of_operators import (
@@ -22,6 +22,7 @@ from torch_ref.diagnosis.graph.phrases_of_operators import (
     transposed,
 )
 from torch_ref.diagnosis.graph.trace import Trace
+from torch_ref.diagnosis.graph.vocabulary import operator
 
 aten: Any = torch.ops.aten
 

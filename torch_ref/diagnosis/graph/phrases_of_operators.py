@@ -6,12 +6,13 @@ from typing import Any
 import torch
 from torch.fx import Node
 
-from torch_ref.diagnosis.graph.formulas import formula, operator
+from torch_ref.diagnosis.graph.formulas import formula
 from torch_ref.diagnosis.graph.naming import argument, one_path, role, subject
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.slopes import activation_of
 from torch_ref.diagnosis.graph.trace import Trace
+from torch_ref.diagnosis.graph.vocabulary import operator
 
 aten: Any = torch.ops.aten
 SCATTERS = {

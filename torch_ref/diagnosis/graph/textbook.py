@@ -8,6 +8,7 @@ from torch import Tensor
 
 from torch_ref.diagnosis.graph.roles import Gradients, called
 from torch_ref.diagnosis.graph.textbook_convolution import convolution_backward
+from torch_ref.diagnosis.graph.textbook_windows import average_pool, max_pool, upsample
 from torch_ref.torch_private import operator_of, tracing
 
 aten: Any = torch.ops.aten
@@ -45,7 +46,10 @@ def table() -> dict[Any, Callable[..., Any]]:
         operator_of("_softmax_backward_data").default: _softmax,
         operator_of("_log_softmax_backward_data").default: _log_softmax,
         aten.convolution_backward.default: convolution_backward,
-        aten.max_pool2d_with_indices_backward.default: _max_pool,
+        aten.max_pool2d_with_indices_backward.default: max_pool,
+        aten.avg_pool2d_backward.default: average_pool,
+        aten.upsample_nearest2d_backward.default: upsample,
+        operator_of("_trilinear").default: _trilinear,
         aten.lerp.Scalar: lambda a, b, weight: a + weight * (b - a),
     }
 
@@ -123,6 +127,26 @@ def _group_norm(
     return dx.reshape(x.shape), (g * N.reshape(x.shape)).sum(rest) if mask[1] else None, g.sum(rest)
 
 
+def _trilinear(
+    a: Tensor,
+    b: Tensor,
+    c: Tensor,
+    new_a: Sequence[int],
+    new_b: Sequence[int],
+    new_c: Sequence[int],
+    summed: Sequence[int],
+    _unroll: int = 1,
+) -> Tensor:
+    """The products of elements of three tensors, each with some axes more, summed."""
+    for axis in new_a:
+        a = a.unsqueeze(axis)
+    for axis in new_b:
+        b = b.unsqueeze(axis)
+    for axis in new_c:
+        c = c.unsqueeze(axis)
+    return (a * b * c).sum(list(summed))
+
+
 def _softmax_of(x: Tensor, dim: int, _half_to_float: bool) -> Tensor:  # noqa: FBT001  # as torch has it
     """The largest of all is taken off, not that of each row: so another axis is another sum and nothing else."""
     exponentials = (x - x.amax()).exp()
@@ -146,23 +170,3 @@ def _log_softmax(g: Tensor, y: Tensor, dim: int, _dtype: torch.dtype) -> Tensor:
     with called("the softmax part", "softmax · Σ g"):
         rest = y.exp() * g.sum(dim, keepdim=True)
     return g - rest
-
-
-def _max_pool(
-    g: Tensor,
-    x: Tensor,
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    _dilation: Sequence[int],
-    _ceil: bool,  # noqa: FBT001  # as torch has it
-    indices: Tensor,
-) -> Tensor:
-    """Where windows do not overlap, and tile the input."""
-    (height, width), (n, m) = kernel, g.shape[2:]
-    if list(stride or kernel) != list(kernel) or any(padding) or x.shape[2:] != (n * height, m * width):
-        return NotImplemented  # type: ignore[no-any-return]
-    places = torch.arange(n * height * m * width).reshape(n, height, m, width)
-    with called("the mask of the largest", "(1 at the largest)"):
-        largest = (places == indices[:, :, :, None, :, None]).to(g.dtype)
-    return (g[:, :, :, None, :, None] * largest).reshape(x.shape)

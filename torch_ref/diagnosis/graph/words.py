@@ -6,10 +6,11 @@ from torch.fx import Node
 
 from torch_ref.diagnosis.graph.alike import Group
 from torch_ref.diagnosis.graph.explanation import BACKWARD, DERIVATIVE, FORWARD, RECOMPUTED, TAKEN, VALUE, Explanation
-from torch_ref.diagnosis.graph.formulas import formula, operator
+from torch_ref.diagnosis.graph.formulas import formula
 from torch_ref.diagnosis.graph.origin import Origin, origin_of, steps
 from torch_ref.diagnosis.graph.phrases import phrase
 from torch_ref.diagnosis.graph.trace import Trace
+from torch_ref.diagnosis.graph.vocabulary import operator
 
 PASS = {
     BACKWARD: "in the backward pass of {}",
