@@ -1,6 +1,8 @@
 """One node of a graph: of which pass it is, and what computes it."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
@@ -10,7 +12,21 @@ from torch.fx import Node
 from torch_ref.torch_private import operator_of, tracing
 
 aten: Any = torch.ops.aten
+OURS = Path(torch.__file__).parent, Path(__file__).parents[2]  # lines of torch and of this package say little
 Values: TypeAlias = list[Any]  # of the nodes, by position
+
+
+@cache
+def own_lines(stack: str) -> tuple[str, ...]:
+    """The lines of a stack that are the user's own, the innermost last: each with its place before it."""
+    lines = []
+    for frame in stack.split('File "')[1:]:
+        path, _, rest = frame.partition('"')
+        where, *code = rest.splitlines()
+        code = [line.strip() for line in code if set(line.strip()) - set("~^")]
+        if code and not any(Path(path).is_relative_to(folder) for folder in OURS):
+            lines.append(f"{path}{where.replace(':', '')}: {code[0]}")
+    return tuple(lines)
 
 
 def is_backward(node: Node) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch.fx import Node
 
-from torch_ref.diagnosis.graph.nodes import is_backward
+from torch_ref.diagnosis.graph.nodes import is_backward, own_lines
 
 
 def numbers(nodes: Sequence[Node], differentiated: Sequence[bool]) -> list[int]:
@@ -18,7 +18,9 @@ def numbers(nodes: Sequence[Node], differentiated: Sequence[bool]) -> list[int]:
         for node in nodes
     ]
     backward = {number for number, node in zip(raw, nodes, strict=True) if is_backward(node)}
-    first: dict[int, tuple[str, str]] = {}  # by number, what was differentiated: the first that a gradient passes
+    first: dict[
+        int, tuple[str, tuple[str, ...]]
+    ] = {}  # by number, what was differentiated: the first that a gradient passes
     for i, node in enumerate(nodes):
         if raw[i] >= 0 and not is_backward(node) and differentiated[i]:
             if first.get(raw[i], ("",))[0].startswith("aten.clone") and raw[i] - 1 in backward:
@@ -30,6 +32,6 @@ def numbers(nodes: Sequence[Node], differentiated: Sequence[bool]) -> list[int]:
     ]
 
 
-def _kind_of(node: Node) -> tuple[str, str]:
+def _kind_of(node: Node) -> tuple[str, tuple[str, ...]]:
     """The operator that a node is a part of, and where it stands."""
-    return str(node.meta.get("original_aten")), node.meta.get("stack_trace", "")
+    return str(node.meta.get("original_aten")), own_lines(node.meta.get("stack_trace", ""))

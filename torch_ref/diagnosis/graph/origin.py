@@ -2,15 +2,10 @@
 
 from collections import defaultdict
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
-from torch_ref.diagnosis.graph.nodes import is_backward
+from torch_ref.diagnosis.graph.nodes import is_backward, own_lines
 from torch_ref.diagnosis.graph.trace import Trace
-
-OURS = Path(torch.__file__).parent, Path(__file__).parents[2]  # lines of torch and of this package say little
 
 
 class Origin(NamedTuple):
@@ -31,19 +26,10 @@ def origin_of(trace: Trace, i: int) -> Origin:
             ("", ""), str(node.meta.get("original_aten", node.target)).removeprefix("aten.").partition(".")[0], ""
         )
     custom: dict[str, Any] = next((of.meta["custom"] for of in there if of.meta.get("custom", {}).get("module")), {})
-    line = next((line for of in reversed(there) if (line := _line(of.meta.get("stack_trace", "")))), "")
+    lines = [frames[-1] for of in reversed(there) if (frames := own_lines(of.meta.get("stack_trace", "")))]
+    line = lines[0].partition(": ")[2] if lines else ""
     operator = str(there[-1].meta.get("original_aten") or there[-1].target)
     return Origin(custom.get("module", ("", "")), operator.removeprefix("aten.").partition(".")[0], line)
-
-
-def _line(stack: str) -> str:
-    """The innermost line of a stack that is the user's own."""
-    for frame in reversed(stack.split('File "')[1:]):
-        path, _, rest = frame.partition('"')
-        code = [line.strip() for line in rest.splitlines()[1:] if set(line.strip()) - set("~^")]
-        if code and not any(Path(path).is_relative_to(folder) for folder in OURS):
-            return code[0]
-    return ""
 
 
 class Step(NamedTuple):
