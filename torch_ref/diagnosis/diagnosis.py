@@ -11,6 +11,7 @@ from torch_ref.diagnosis.evidence import APPROXIMATE, Evidence
 from torch_ref.diagnosis.factors import factors
 from torch_ref.diagnosis.forms import forms, precision
 from torch_ref.diagnosis.graph.detector import graph_edits
+from torch_ref.diagnosis.patterns import patterns
 from torch_ref.diagnosis.sizes import only_for
 from torch_ref.diagnosis.widened import right_when_wider, widest
 from torch_ref.errors import UnusableError
@@ -98,5 +99,5 @@ def unexplained(
         yield Finding("chain", "unexplained", tuple(left), text)
 
 
-GENERAL = (factors, clipped, forms, precision, dropped, nothing_to_compare, graph_edits, ignored, unexplained)
+GENERAL = (factors, clipped, forms, precision, dropped, nothing_to_compare, graph_edits, ignored, patterns, unexplained)
 IN_COARSE_FORMATS = (forms, nothing_to_compare, unexplained)

@@ -16,6 +16,7 @@ from torch_ref.diagnosis.explaining import Make, distance, matched
 from torch_ref.diagnosis.factors import Factor, factors, general_why, is_every_gradient
 from torch_ref.diagnosis.forms import forms, precision
 from torch_ref.diagnosis.graph.detector import graph_edits
+from torch_ref.diagnosis.patterns import patterns
 from torch_ref.results import Finding
 from torch_ref.two_layers.mistake import Mistake
 from torch_ref.two_layers.mistakes import MISTAKES
@@ -179,9 +180,10 @@ DETECTORS = (
     mistakes,
     precision,
     dropped,
-    ignored,
     torchs_clamps,
     nothing_to_compare,
     graph_edits,
+    ignored,
+    patterns,
     partial(unexplained, where=where_it_enters),
 )

@@ -60,13 +60,13 @@ def _verified(search: Search, evidence: Evidence, graphs: "Graphs") -> Iterator[
     """Of what was found the best, each name explained once, that holds on a case that the search has not seen."""
     of_all = Graphs(evidence, [*evidence.comparisons, _unseen(evidence)], np.inf, list(graphs))
     explained: set[str] = set()
-    for explanation in sorted(search.found, key=partial(_order, graphs[0])):
+    for explanation in sorted(search.found, key=partial(_order, graphs[0], search.influence.gradients)):
         if not explanation.tensors & explained and _is_verified(explanation, of_all):
             explained |= explanation.tensors
             yield explanation
 
 
-def _order(first: Trace, explanation: Explanation) -> tuple[int, ...]:
+def _order(first: Trace, gradients: frozenset[int], explanation: Explanation) -> tuple[int, ...]:
     """What explains most, then the simplest, then what says most and is nearest to the wrong tensors."""
     node = first.nodes[explanation.group[0]]
     says_much = explanation.change.kind == "slope" or "role" in node.meta.get("custom", {})
@@ -78,7 +78,7 @@ def _order(first: Trace, explanation: Explanation) -> tuple[int, ...]:
     return (
         -len(explanation.tensors),
         explanation.change.rank,
-        explanation.change.kind != "cut",
+        explanation.change.kind != "cut" or not gradients.issuperset(explanation.group),
         not says_much,
         node.target in SILENT,
         scattered,

@@ -11,10 +11,10 @@ from torch.fx import Node
 from torch_ref.diagnosis.graph.change import CONSTANTS, SIMPLE, Change
 from torch_ref.diagnosis.graph.constants import constants
 from torch_ref.diagnosis.graph.nodes import Values, is_real
+from torch_ref.diagnosis.graph.repeated import repeated
 from torch_ref.diagnosis.graph.sums import sums
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.windows import windows
-from torch_ref.torch_private import operator_of
 
 aten: Any = torch.ops.aten
 PRODUCTS = {aten.mul.Tensor}
@@ -37,6 +37,7 @@ def edits(trace: Trace, node: Node) -> Iterator[Change]:
     yield from _special(node)
     yield from sums(trace, node, value)
     yield from windows(node)
+    yield from repeated(node)
     yield from constants(node)
     yield from _slices(trace, node)
 
@@ -103,10 +104,6 @@ def _special(node: Node) -> Iterator[Change]:
     """What may go wrong with one operator and no other."""
     if node.target in (aten.permute.default, aten.clone.default):
         yield Change(SIMPLE, "reshaped", (), partial(_argument, 0))
-    if node.target in (aten.index_put.default, operator_of("_unsafe_index_put").default) and len(node.args) > 3:
-        yield Change(SIMPLE, "overwritten", (), lambda t, v, n: t.call(n, v, (*n.args[:3], False)))
-    if node.target is aten.embedding_dense_backward.default:
-        yield Change(SIMPLE, "overwritten", (), _last_overwrites)
     if node.target is aten.where.self:
         for j in (1, 2):
             yield Change(SIMPLE, "passed on", (j,), partial(_argument_spread, j))
@@ -144,16 +141,6 @@ def _every(trace: Trace, values: Values, node: Node) -> Tensor:
 def _argument_spread(j: int, trace: Trace, values: Values, node: Node) -> Tensor:
     value, like = trace.arg(node, j, values), values[trace.position[node]]
     return torch.as_tensor(value, dtype=like.dtype).expand(like.shape)
-
-
-def _last_overwrites(trace: Trace, values: Values, node: Node) -> Tensor:
-    """An embedding's gradient where each token's last place is kept, not the sum over its places."""
-    g, tokens = (trace.arg(node, j, values) for j in (0, 1))
-    kept = torch.zeros_like(values[trace.position[node]])
-    flat = g.reshape(-1, g.shape[-1])
-    for place, token in enumerate(tokens.flatten().tolist()):
-        kept[token] = flat[place]
-    return kept
 
 
 def _is_sum_with_constant(argument: Any) -> bool:

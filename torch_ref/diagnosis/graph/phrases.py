@@ -90,6 +90,9 @@ TOLD: dict[str, Callable[..., str]] = {
     "overwritten": lambda *_: (
         "where an index is repeated, the last one overwrites the others; add them up, as np.add.at does"
     ),
+    "overwritten in each sample": lambda *_: (
+        "where an index is repeated in a sample, the last one overwrites the others; add them up, as np.add.at does"
+    ),
     "windows overwritten": lambda _t, _i, which: (
         f"where windows overlap, the {which} one overwrites the others; add up what they give"
     ),

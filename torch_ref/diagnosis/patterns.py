@@ -1,0 +1,154 @@
+"""What the numbers alone tell: a factor a slice or a case, blocks exchanged, which elements are wrong."""
+
+from collections.abc import Iterator
+from itertools import groupby, permutations
+from typing import NamedTuple
+
+import numpy as np
+
+from torch_ref.cases.case import Array
+from torch_ref.diagnosis.evidence import Evidence
+from torch_ref.diagnosis.factors import Factor, plain
+from torch_ref.results import Comparison, Finding
+
+BLOCKS = 2, 3, 4
+MOST = 64  # slices along an axis
+
+
+class Pair(NamedTuple):
+    """In one case the candidate's numbers, autograd's, and how far apart they may be."""
+
+    yours: Array
+    right: Array
+    allowed: float
+
+
+def patterns(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
+    """What gives the candidate's numbers of each name, if no mistake is known that does."""
+    comparable = [name for name in wrong if all(of.lines[name].problem is None for of in evidence.comparisons)]
+    if text := _of_cases(evidence, comparable):
+        names = evidence.labels(comparable)
+        yield Finding("mistake", "one factor a case", tuple(comparable), f"{names}: {text}.")
+        return
+    for name in comparable:
+        pairs = [_pair(of, name) for of in evidence.comparisons]
+        if text := _slices(pairs) or _exchanged(pairs):
+            yield Finding("mistake", text, (name,), f"{evidence.label(name)}: {text}.")
+        elif text := _where(evidence, pairs):
+            yield Finding("chain", text, (), f"{evidence.label(name)}: {text}.")
+
+
+def _pair(comparison: Comparison, name: str) -> Pair:
+    yours, right = (numbers[name].astype(float) for numbers in (comparison.yours, comparison.autograd))
+    return Pair(yours, right, comparison.lines[name].allowed)
+
+
+def _ratio(yours: Array, right: Array) -> float:
+    """Of the largest element."""
+    index = np.unravel_index(np.abs(right).argmax(), right.shape)
+    return float(yours[index] / right[index]) if right[index] else 0.0
+
+
+def _is_times(pair: Pair, factor: float) -> bool:
+    return bool(np.abs(pair.yours - factor * pair.right).max() <= max(abs(factor), 1e-3) * pair.allowed)
+
+
+def _of_cases(evidence: Evidence, names: list[str]) -> str:
+    """One factor that all gradients share, another one in each case."""
+    if len(names) < 2:
+        return ""
+    counts = []
+    for of in evidence.comparisons:
+        pairs = [_pair(of, name) for name in names]
+        factor = _ratio(pairs[0].yours, pairs[0].right)
+        if not np.isfinite(factor) or not factor or not all(_is_times(pair, factor) for pair in pairs):
+            return ""
+        counts.append((of.case.sizes.get("batch", 0), factor))
+    told = ", ".join(f"{factor:.6g} for a batch of {batch}" for batch, factor in counts)
+    whole = all(abs(batch / factor - round(batch / factor)) < 1e-9 for batch, factor in counts)
+    cause = "; divided by the number of those that count, not by the batch" if whole else ""
+    return f"autograd's times one factor, another one in each case: {told}{cause}"
+
+
+def _slices(pairs: list[Pair]) -> str:
+    """A factor for each slice along an axis, the same in every case."""
+    for axis in range(pairs[0].right.ndim):
+        size = pairs[0].right.shape[axis]
+        if not 1 < size <= MOST or any(pair.right.shape[axis] != size for pair in pairs):
+            continue
+        factors = [_of_slice([_slice(pair, axis, k) for pair in pairs]) for k in range(size)]
+        if None not in factors and len(set(factors)) > 1:
+            runs = [(factor, [k for k, _ in run]) for factor, run in groupby(enumerate(factors), key=lambda of: of[1])]
+            return f"along axis {axis}, {'; '.join(_told(factor, ks) for factor, ks in runs)}"
+    return ""
+
+
+def _slice(pair: Pair, axis: int, k: int) -> Pair:
+    return Pair(pair.yours.take(k, axis), pair.right.take(k, axis), pair.allowed)
+
+
+def _of_slice(pairs: list[Pair]) -> float | None:
+    """The factor of a slice, if there is one for all cases."""
+    telling = max(pairs, key=lambda pair: np.abs(pair.right).max() / pair.allowed)
+    size = np.abs(telling.right).max()
+    factor = plain(_ratio(telling.yours, telling.right), telling.allowed / size) if size > telling.allowed else 1.0
+    return factor if np.isfinite(factor) and all(_is_times(pair, factor) for pair in pairs) else None
+
+
+def _told(factor: float | None, slices: list[int]) -> str:
+    where = f"{slices[0]} to {slices[-1]}" if len(slices) > 1 else str(slices[0])
+    what = {0.0: "zero", 1.0: "right"}.get(factor or 0.0, f"{Factor(factor or 0.0, ())} × autograd's")
+    return f"{where}: {what}"
+
+
+def _exchanged(pairs: list[Pair]) -> str:
+    """Blocks along an axis in another order."""
+    for axis in range(pairs[0].right.ndim):
+        for count in BLOCKS:
+            if any(pair.right.shape[axis] % count or pair.right.shape[axis] == 1 for pair in pairs):
+                continue
+            for order in list(permutations(range(count)))[1:]:
+                if all(_is_times(_moved(pair, axis, order), 1.0) for pair in pairs):
+                    blocks = ", ".join(str(k + 1) for k in order)
+                    return f"of the {count} blocks along axis {axis} the order is {blocks}"
+    return ""
+
+
+def _moved(pair: Pair, axis: int, order: tuple[int, ...]) -> Pair:
+    blocks = np.split(pair.right, len(order), axis)
+    return Pair(pair.yours, np.concatenate([blocks[k] for k in order], axis), pair.allowed)
+
+
+def _where(evidence: Evidence, pairs: list[Pair]) -> str:
+    """Which elements alone are wrong, in every case."""
+    off = [np.abs(pair.yours - pair.right) > pair.allowed for pair in pairs]
+    if all(np.all(pair.right[wrong] == 0) for pair, wrong in zip(pairs, off, strict=True)):
+        return "wrong only where autograd's is 0: is a mask missing?"
+    for argument in evidence.first.case.given:
+        tokens = [of.case.arguments[argument] for of in evidence.comparisons]
+        if all(_are_rows(some, pair.right) for some, pair in zip(tokens, pairs, strict=True)):
+            counts = [np.bincount(some.ravel(), minlength=len(wrong)) for some, wrong in zip(tokens, off, strict=True)]
+            once = [wrong[count == 1] for wrong, count in zip(off, counts, strict=True)]
+            if any(rows.size for rows in once) and not any(rows.any() for rows in once):
+                return f"wrong only in rows that {argument} has more than once: is what is repeated not added up?"
+    for axis in range(pairs[0].right.ndim):
+        places = [_wrong_along(axis, wrong) for wrong in off]
+        everywhere = sorted({k for some in places for k in some})
+        sizes = [pair.right.shape[axis] for pair in pairs]
+        if min(sizes) > 1 and all(some == {size - 1} for some, size in zip(places, sizes, strict=True)):
+            return f"wrong only in the last along axis {axis}"
+        if min(sizes) > 1 and len(set(sizes)) == 1 and len(everywhere) < sizes[0]:
+            return f"wrong only in {', '.join(map(str, everywhere))} along axis {axis}"
+    return ""
+
+
+def _are_rows(tokens: Array, table: Array) -> bool:
+    """Whether these may be numbers of rows."""
+    is_index = tokens.dtype.kind in "iu" and tokens.size > 0 and table.ndim > 1
+    return bool(is_index and tokens.min() >= 0 and tokens.max() < len(table))
+
+
+def _wrong_along(axis: int, wrong: Array) -> set[int]:
+    """The slices along an axis in which something is wrong."""
+    others = tuple(other for other in range(wrong.ndim) if other != axis)
+    return {int(k) for k in np.flatnonzero(wrong.any(axis=others))}
