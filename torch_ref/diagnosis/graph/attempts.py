@@ -32,6 +32,7 @@ from torch_ref.diagnosis.graph.slopes import slopes
 from torch_ref.diagnosis.graph.stray import stray
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.uses import uses
+from torch_ref.diagnosis.graph.weighted import weighted, weighted_there
 
 aten: Any = torch.ops.aten
 Attempt: TypeAlias = tuple[Any, ...]  # the arguments of `Search.consider`
@@ -88,6 +89,11 @@ class Attempts:
             yield self._each(others, partial(uses, first, of_steps=False))
             yield self._each(alone if some is back else [], lambda group: stray(first, group[0]))
             yield self._each(others, partial(scaled, first, yours=self.yours, wrong=self.wrong))
+        weights = {i: list(weighted(first, i, self.influence)) for i in first.backward}
+        yield self._each(alone, lambda group: weights[group[0]])
+        if results_wrong:
+            all_ = [change for changes in weights.values() for change in changes]
+            yield ((FORWARD, (i,), change) for i in first.forward for change in weighted_there(first, i, all_))
         for some in (same_there, there) if not results_wrong else ():
             cut = {i: [change for change in of_there[i] if change.kind in CUT] for i in of_there}
             yield self._attempts(DERIVATIVE, some, cut, SIMPLE)

@@ -5,7 +5,7 @@ outputs are off by a combination of the columns of a Jacobian. If the candidate'
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -69,6 +69,15 @@ class Influence:
         if changed not in self._gates:
             self._gates[changed] = self._gate(changed) if changed else None
         return self._gates[changed]
+
+    def weights(self, i: int, terms: Sequence[Tensor]) -> list[float]:
+        """With which the terms of a gradient add up to what the candidate has there; none, if they can't."""
+        columns, off = self._equations(frozenset({i}))
+        moved = columns @ torch.stack([term.flatten().double() for term in terms], 1)
+        solved = torch.linalg.lstsq(moved, off[:, None], driver="gelsd").solution[:, 0]
+        if len(off) <= len(terms) or (moved @ solved - off).norm() > self._slack(off):
+            return []
+        return [1 + float(more) for more in solved]
 
     def entered(self, positions: Iterable[int], *, taken: bool = False) -> frozenset[int]:
         """The gradients that change first when the values of these nodes do. taken: as the backward pass has them."""
@@ -149,6 +158,8 @@ class Influence:
     def _measured(self, mixing: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
         """By node and output, a row for each combination of the output's elements."""
         trace, values = self.trace, self.trace.values.copy()
+        if not self.names:
+            return {}
         with torch.enable_grad():
             for i in sorted(self.gradients):
                 values[i] = values[i].detach().clone().requires_grad_() if i in self._given else trace.calls[i](values)

@@ -45,7 +45,9 @@ def is_real_or_mask(value: Any) -> bool:
 
 
 def target_of(node: Node) -> Any:
-    """An edit may have changed the strides: a view then has to copy."""
+    """An edit may have changed the strides: a view then has to copy. And a copy has no derivative."""
+    if node.target is aten.copy.default:
+        return lambda old, new, *_: new.expand_as(old).to(old.dtype)
     return torch.reshape if node.target in (aten.view.default, operator_of("_unsafe_view").default) else node.target
 
 

@@ -20,6 +20,7 @@ from torch_ref.diagnosis.graph.phrases_of_operators import (
     passed_on,
     stray,
     transposed,
+    weighted,
 )
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.vocabulary import operator
@@ -136,6 +137,7 @@ TOLD: dict[str, Callable[..., str]] = {
     "another value": _another,
     "stride ignored": lambda *_: "the stride is not taken into account",
     "stray": stray,
+    "weighted": weighted,
     "scaled": lambda t, i, factor: f"{subject(t, i)} is {factor} times what it should be",
     "edge": lambda t, i, j, change: f"{_told(t, t.position[original(t.nodes[i].args[j])], change)}, here alone",
     "always": lambda t, i, value: always(t, i, value=value),

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch.fx import Node
 
+from torch_ref.diagnosis.factors import Factor
 from torch_ref.diagnosis.graph.formulas import formula
 from torch_ref.diagnosis.graph.naming import argument, one_path, role, subject
 from torch_ref.diagnosis.graph.nodes import is_backward
@@ -15,6 +16,7 @@ from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.vocabulary import operator
 
 aten: Any = torch.ops.aten
+SCALINGS = aten.mul.Scalar, aten.mul.Tensor
 SCATTERS = {
     *(aten.scatter.src, aten.scatter.value, aten.scatter_add.default, aten.index_put.default),
     *(aten.slice_scatter.default, aten.select_scatter.default),
@@ -114,6 +116,19 @@ def inner_constant(trace: Trace, i: int) -> str:
     """The constant that is added under a root."""
     inner = trace.nodes[i].args[0]
     return f"{inner.args[1]:g}" if isinstance(inner, Node) else ""
+
+
+def weighted(trace: Trace, i: int, first: float, second: float) -> str:
+    """Two terms with wrong weights."""
+    told = []
+    for j, weight in enumerate((first, second)):
+        term = trace.nodes[i].args[j]
+        scale = term.args[1] if isinstance(term, Node) and term.target in SCALINGS else None
+        if isinstance(scale, float):
+            told.append(f"{scale * weight + 0.0:.6g} stands in place of {scale:.6g}")
+        else:
+            told.append(f"{argument(trace, i, j)} counts {Factor(weight, ())} times")
+    return " and ".join(told)
 
 
 def stray(trace: Trace, i: int, j: int, power: int) -> str:
