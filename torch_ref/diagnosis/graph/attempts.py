@@ -17,8 +17,8 @@ from torch_ref.diagnosis.graph.elementwise import elementwise
 from torch_ref.diagnosis.graph.explanation import (
     BACKWARD,
     DERIVATIVE,
+    FOR_SOME,
     FORWARD,
-    GRADIENTS_ALONE,
     RECOMPUTED,
     TAKEN,
     VALUE,
@@ -95,6 +95,7 @@ class Attempts:
             all_ = [change for changes in weights.values() for change in changes]
             yield ((FORWARD, (i,), change) for i in first.forward for change in weighted_there(first, i, all_))
         for some in (same_there, there) if not results_wrong else ():
+            yield self._attempts(FOR_SOME, some, of_there, SIMPLE)
             cut = {i: [change for change in of_there[i] if change.kind in CUT] for i in of_there}
             yield self._attempts(DERIVATIVE, some, cut, SIMPLE)
 
@@ -118,7 +119,7 @@ class Attempts:
         first = self.first
         for group in some:
             near = chain.from_iterable(first.blocks[first.number(i)] for i in group) if way == DERIVATIVE else group
-            influence = self.of_wrong if way in GRADIENTS_ALONE else self.influence
+            influence = self.of_wrong if way == FOR_SOME else self.influence
             changed = influence.entered(near, taken=way == TAKEN)
             if way == FORWARD or (way == VALUE and not changed) or influence.may_explain(changed):
                 yield group

@@ -18,7 +18,7 @@ def entry(trace: Trace, influence: Influence, wrong: frozenset[str]) -> str:
     found = [
         group
         for group in in_loops + single
-        if wrong <= trace.reached(group) and influence.tells(group) and influence.may_explain(frozenset(group))
+        if wrong <= trace.reached(group) and influence.tells(group, wrong) and influence.may_explain(frozenset(group))
     ]
     if not found:
         return ""

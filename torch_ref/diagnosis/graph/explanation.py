@@ -9,11 +9,11 @@ from torch_ref.diagnosis.graph.change import Change
 from torch_ref.diagnosis.graph.replaying import differentiated, replay
 from torch_ref.diagnosis.graph.trace import Edits, Trace
 
-BACKWARD, TAKEN, RECOMPUTED, VALUE, FORWARD, DERIVATIVE = (
-    *("backward", "taken", "recomputed"),
+BACKWARD, TAKEN, RECOMPUTED, FOR_SOME, VALUE, FORWARD, DERIVATIVE = (
+    *("backward", "taken", "recomputed", "for some"),
     *("value", "forward", "derivative"),
 )
-GRADIENTS_ALONE = {TAKEN, RECOMPUTED}  # no result is another
+GRADIENTS_ALONE = {TAKEN, RECOMPUTED, FOR_SOME}  # no result is another
 
 
 class Explanation(NamedTuple):
@@ -23,6 +23,7 @@ class Explanation(NamedTuple):
         backward: a node of the backward pass.
         taken: a value of the forward pass, as the backward pass takes it; as when `dW = dY.T @ G` has G for S.
         recomputed: the same, and all that the backward pass has that is computed from it.
+        for some: the same, for the gradients alone that are wrong.
         value: a value of the forward pass, in both passes, the derivative being the right one's.
         forward: an operator of the forward pass, and its derivative with it; as when ReLU stands for tanh.
         derivative: the derivative of an operator alone; as when a mean is taken as a constant.

@@ -59,10 +59,14 @@ class Influence:
             self._possible[changed] = bool(changed) and self._is_possible(changed)
         return self._possible[changed]
 
-    def tells(self, changed: Iterable[int]) -> bool:
-        """Whether some numbers are out of reach of these gradients."""
-        columns, off = self._equations(frozenset(changed))
-        return len(off) > columns.shape[1]
+    def tells(self, changed: Iterable[int], wrong: frozenset[str]) -> bool:
+        """Whether these gradients can give much less to what is wrong than all that reach it can."""
+        able = [i for i in self.jacobians if wrong <= self.trace.reach[i]]
+        return self._rank(changed, wrong) + SPARE // 2 <= self._rank(able, wrong)
+
+    def _rank(self, changed: Iterable[int], names: frozenset[str]) -> int:
+        rows = [torch.cat([self.jacobians[i][name] for name in sorted(names)]) for i in changed]
+        return int(torch.linalg.matrix_rank(sum(of @ of.mT for of in rows), hermitian=True, rtol=1e-12))
 
     def gate(self, changed: frozenset[int]) -> Gate | None:
         """Of these gradients the first: whether with a value of it the others can explain the rest."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch_ref.diagnosis.graph.alike import Group
 from torch_ref.diagnosis.graph.attempts import Attempts
 from torch_ref.diagnosis.graph.change import Change
-from torch_ref.diagnosis.graph.explanation import DERIVATIVE, FORWARD, GRADIENTS_ALONE, TAKEN, Explanation
+from torch_ref.diagnosis.graph.explanation import DERIVATIVE, FOR_SOME, FORWARD, GRADIENTS_ALONE, TAKEN, Explanation
 from torch_ref.diagnosis.graph.influence import Influence
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.replaying import differentiated, replay, value
@@ -115,7 +115,7 @@ class Search:
             return (
                 not is_asked
                 or name in free
-                or (way in GRADIENTS_ALONE and name not in self.wrong)
+                or (way == FOR_SOME and name not in self.wrong)
                 or name not in self.yours(k)
                 or self._is_same(k, name, tensor, self.yours(k)[name])
             )
@@ -144,7 +144,7 @@ class Search:
     def _passes(self, way: str, edits: Edits) -> bool:
         """Whether the first gradient that the edits change may be what the candidate has there."""
         trace, taken = self.traces[0], way == TAKEN
-        influence = self.influence if way not in GRADIENTS_ALONE else self.of_wrong
+        influence = self.of_wrong if way == FOR_SOME else self.influence
         gate = influence.gate(influence.entered(edits, taken=taken))
         return not gate or gate.passes(value(trace, edits, gate.position, taken=taken))
 

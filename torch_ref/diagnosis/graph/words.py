@@ -5,7 +5,16 @@ from typing import NamedTuple
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.alike import Group
-from torch_ref.diagnosis.graph.explanation import BACKWARD, DERIVATIVE, FORWARD, RECOMPUTED, TAKEN, VALUE, Explanation
+from torch_ref.diagnosis.graph.explanation import (
+    BACKWARD,
+    DERIVATIVE,
+    FOR_SOME,
+    FORWARD,
+    RECOMPUTED,
+    TAKEN,
+    VALUE,
+    Explanation,
+)
 from torch_ref.diagnosis.graph.formulas import formula
 from torch_ref.diagnosis.graph.origin import Origin, origin_of, steps
 from torch_ref.diagnosis.graph.phrases import phrase
@@ -15,6 +24,7 @@ from torch_ref.diagnosis.graph.vocabulary import operator
 PASS = {
     BACKWARD: "in the backward pass of {}",
     TAKEN: "in what the backward pass takes from the forward pass, in {}",
+    FOR_SOME: "in what the backward pass takes from the forward pass for these alone, in {}",
     RECOMPUTED: "in what the backward pass takes from the forward pass, in {}",
     VALUE: "in the forward pass, in {}",
     FORWARD: "in the forward pass, in {}",
