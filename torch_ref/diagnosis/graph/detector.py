@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 
 from torch_ref.cases.case import Case, Numbers
 from torch_ref.comparison import compare
@@ -35,9 +37,10 @@ def graph_edits(evidence: Evidence, left: list[str]) -> Iterator[Finding]:
     prepare()
     graphs = Graphs(evidence, evidence.comparisons, time.process_time() + SECONDS)
     try:
-        search = Search(graphs, evidence.comparisons, wrong, graphs.until)
-        search.run()
-        verified = list(_verified(search, evidence, graphs)) if search.found else []
+        with _on_one_thread():
+            search = Search(graphs, evidence.comparisons, wrong, graphs.until)
+            search.run()
+            verified = list(_verified(search, evidence, graphs)) if search.found else []
     except NotTracedError as error:
         yield Finding(
             "chain", "no search", (), f"autograd's own computation was not searched for the mistake: {error}."
@@ -54,6 +57,17 @@ def graph_edits(evidence: Evidence, left: list[str]) -> Iterator[Finding]:
     if unknown and search.stopped:
         text = f"the search for the mistake stopped after {SECONDS:g} s, before everything was tried."
         yield Finding("chain", "search stopped", (), text)
+
+
+@contextmanager
+def _on_one_thread() -> Iterator[None]:
+    """Threads that share small matrices wait for each other, for seconds on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _verified(search: Search, evidence: Evidence, graphs: "Graphs") -> Iterator[Explanation]:
