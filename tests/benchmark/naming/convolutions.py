@@ -127,7 +127,7 @@ KINDS = (
         {
             "kernel flipped in its gradient": "the right numbers, but backwards along axis 2",
             "kernel not flipped": "`weight` is not flipped",
-            "overlaps overwritten": "",
+            "overlaps overwritten": "where windows overlap, the last one overwrites the others; add up what they give",
             "stride ignored": "the stride is not taken into account",
             "padding cut on one side": "the slice along axis 3 begins 1 too early",
             "bias of the first place": "only the first along axis 3 counts, not the sum over all",

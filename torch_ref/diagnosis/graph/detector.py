@@ -86,13 +86,15 @@ def _order(first: Trace, gradients: frozenset[int], explanation: Explanation) ->
     says_much = explanation.change.kind == "slope" or "role" in node.meta.get("custom", {})
     if explanation.change.kind == "scaled":
         says_much = any(isinstance(argument, float) for argument in node.args)
+    is_cut = explanation.change.kind == "cut" and gradients.issuperset(explanation.group)
+    is_cut = is_cut and not node.meta.get("is_gradient_acc")  # of these rather, which path is missing
     places = {steps(first).get(first.number(i)) for i in explanation.group}
     scattered = len(explanation.group) - len({step and step.step for step in places})
     far = len(first.after(explanation.group)) - len(explanation.group)
     return (
         -len(explanation.tensors),
         explanation.change.rank,
-        explanation.change.kind != "cut" or not gradients.issuperset(explanation.group),
+        not is_cut,
         not says_much,
         node.target in SILENT,
         scattered,
