@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from torch_ref.torch_private import DECOMPOSITIONS, TARGET_SIZE_WARNING, DispatchMode, out_of_place, writes
+from torch_ref.torch_private import DECOMPOSITIONS, TARGET_SIZE_WARNING, DispatchMode, out_of_place, tracing, writes
 
 aten = torch.ops.aten
 
@@ -48,6 +48,20 @@ def test_the_operator_that_does_not_write_is_found():
 
 def test_a_fused_operator_has_its_parts():
     assert torch.equal(DECOMPOSITIONS[aten.mse_loss.default](torch.ones(3), torch.zeros(3)), torch.tensor(1.0))
+
+
+def doubled(x):
+    return 2 * x
+
+
+def test_a_traced_operator_knows_the_line_that_a_forward_calls():
+    def forward(x):
+        return doubled(x)
+
+    with tracing().every_line():
+        graph = tracing().make_fx(forward, record_stack_traces=True)(torch.ones(3))
+    (stack,) = (node.meta["stack_trace"] for node in graph.graph.nodes if node.op == "call_function")
+    assert "return 2 * x" in stack
 
 
 def test_torch_still_warns_of_sizes_in_these_words():

@@ -1,16 +1,15 @@
-"""Where an error enters that no change explains: at which gradient of the backward pass."""
+"""Where an error enters that no change explains: between which operators of the backward pass."""
 
 from torch_ref.diagnosis.graph.alike import Group, in_steps, same_source
 from torch_ref.diagnosis.graph.influence import Influence
-from torch_ref.diagnosis.graph.naming import subject
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.words import at_steps, place, source
 
 
 def entry(trace: Trace, influence: Influence, wrong: frozenset[str]) -> str:
-    """The first gradient on the way back which alone, with some wrong value, gives the candidate's numbers.
+    """Between which gradients on the way back, each of which alone could give the candidate's numbers.
 
-    What comes after the error can give them too, if it is wrong in its turn; what comes before it can't. Empty, if the
+    At one of them the error enters; those after it can give the numbers too, being wrong in their turn. Empty, if the
     numbers do not tell.
     """
     single: list[Group] = [(i,) for i in trace.backward if i in influence.jacobians]
@@ -22,8 +21,11 @@ def entry(trace: Trace, influence: Influence, wrong: frozenset[str]) -> str:
     ]
     if not found:
         return ""
-    first = max(found, key=lambda group: len(trace.after(group)))
-    where = f"the backward pass of {place(source(trace, first[0]))}{at_steps(trace, first)}"
+    first, last = (pick(found, key=lambda group: len(trace.after(group))) for pick in (max, min))
+    early, late = (f"{place(source(trace, group[0]))}{at_steps(trace, group)}" for group in (first, last))
     before = {trace.position[node] for i in first for node in trace.nodes[i].all_input_nodes} - set(first)
-    is_here = not influence.may_explain(frozenset(before) & influence.gradients)
-    return f"the error enters {'in' if is_here else 'no later than in'} {where}: {subject(trace, first[0])} is wrong"
+    if influence.may_explain(frozenset(before) & influence.gradients):
+        return f"the error enters no later than in the backward pass of {late}"
+    if early == late:
+        return f"the error enters in the backward pass of {late}"
+    return f"the error enters between the backward pass of {early}, and that of {late}"

@@ -19,6 +19,7 @@ from torch_ref.diagnosis.graph.trace import Trace
 aten: Any = torch.ops.aten
 ROWS = 64  # of each output: its elements, or as many random combinations of them
 SUMS = aten.sum.dim_IntList, aten.mean.dim  # over other axes, or left out, it has another shape
+TELLING = 0.75  # of all dimensions: where fewer are in reach, numbers that are say something
 SPARE = 8  # more rows than columns say no more
 LARGEST = 20_000_000  # numbers in all Jacobians together
 
@@ -60,9 +61,9 @@ class Influence:
         return self._possible[changed]
 
     def tells(self, changed: Iterable[int], wrong: frozenset[str]) -> bool:
-        """Whether these gradients can give much less to what is wrong than all that reach it can."""
-        able = [i for i in self.jacobians if wrong <= self.trace.reach[i]]
-        return self._rank(changed, wrong) + SPARE // 2 <= self._rank(able, wrong)
+        """Whether what is wrong could be many other numbers, if its tensors were wrong each for itself."""
+        each = sum(self._rank(self.jacobians, frozenset({name})) for name in wrong)
+        return self._rank(changed, wrong) <= TELLING * each
 
     def _rank(self, changed: Iterable[int], names: frozenset[str]) -> int:
         rows = [torch.cat([self.jacobians[i][name] for name in sorted(names)]) for i in changed]
