@@ -56,9 +56,9 @@ class Attempts:
         first = self.first
         some = sorted(groups(first, first.backward), key=self._far)
         changes = {i: [*edits(first, first.nodes[i]), *slopes(first, i)] for i in first.backward}
-        yield ((*attempt, None, True) for attempt in self._attempts(BACKWARD, some, changes, SIMPLE))
+        yield ((*attempt, None, True) for attempt in self._attempts(BACKWARD, some, changes, SIMPLE, anywhere=True))
         for part in sorted(parts, key=lambda part: -len(part.tensors))[:PARTS]:
-            yield ((*attempt, part) for attempt in self._attempts(BACKWARD, some, changes, SIMPLE))
+            yield ((*attempt, part) for attempt in self._attempts(BACKWARD, some, changes, SIMPLE, anywhere=True))
 
     def tiers(self) -> Iterator[Iterator[Attempt]]:
         """What is tried, the simplest first; of a loop, what is wrong at each of its steps before all else."""
@@ -104,9 +104,10 @@ class Attempts:
         return ((BACKWARD, group, change) for group in self._possible(BACKWARD, some) for change in changes(group))
 
     def _attempts(
-        self, way: str, some: list[Group], changes: Mapping[int, list[Change]], rank: int
+        self, way: str, some: list[Group], changes: Mapping[int, list[Change]], rank: int, *, anywhere: bool = False
     ) -> Iterator[Attempt]:
-        for group in self._possible(way, some):
+        """anywhere: where the mistake can't be, if it is the only one, too."""
+        for group in some if anywhere else self._possible(way, some):
             flips = self.first.nodes[group[0]].target is aten.flip.default  # there and back
             within_one = len(group) > 1 and len({self.first.number(i) for i in group}) == 1
             for change in changes[group[0]]:
