@@ -172,7 +172,7 @@ KINDS = (
             "no reset gate for U": "the factor sigmoid of `cell` is missing",
             "both biases alike": "compute its own",
             "gates cut from the state": "the gradient back through the linear layer is cut: zero",
-            "direct path cut": "the term sum of two of `cell` is missing",
+            "direct path cut": "the gradient back through the product of `cell` is missing, only that through the linear layer",
         },
     ),
     Kind(
@@ -184,7 +184,7 @@ KINDS = (
             "no slope of tanh c": "the derivative of the tanh is missing, the gradient is passed on",
             "1 - tanh": "the derivative of the tanh is computed as 1 - y",
             "new cell at the forget gate": "the sum of two of `cell` is that of the step after",
-            "input and candidate exchanged": "",
+            "input and candidate exchanged": "the gradients to the two factors are exchanged",
             "forget gate not trained": "the gradient back through the sigmoid is cut: zero",
             "sigmoid slope for the candidate": "the derivative of the tanh is computed as y",
             "no slope of the output gate": "the derivative of the sigmoid is missing, the gradient is passed on",

@@ -14,6 +14,7 @@ from torch_ref.diagnosis.graph.change import PLACES, SIMPLE, Change
 from torch_ref.diagnosis.graph.edges import edges
 from torch_ref.diagnosis.graph.edits import edits
 from torch_ref.diagnosis.graph.elementwise import elementwise
+from torch_ref.diagnosis.graph.exchanged import exchanged
 from torch_ref.diagnosis.graph.explanation import (
     BACKWARD,
     DERIVATIVE,
@@ -82,6 +83,8 @@ class Attempts:
             for rank in range(PLACES + 1):
                 yield self._attempts(BACKWARD, some, of_back, rank)
             yield self._each(some, partial(edges, first, changes=of_back | of_there))
+            pairs = dict(exchanged(first, some))
+            yield self._each(list(pairs), lambda group, pairs=pairs: [pairs[group]])  # type: ignore[misc]  # mypy: default of a lambda
             yield self._each(same, partial(uses, first, of_steps=True)) if some is same else iter(())
             for rank in range(PLACES):
                 for way in ways:

@@ -97,6 +97,7 @@ TOLD: dict[str, Callable[..., str]] = {
     "windows overwritten": lambda _t, _i, which: (
         f"where windows overlap, the {which} one overwrites the others; add up what they give"
     ),
+    "factors exchanged": lambda *_: "the gradients to the two factors are exchanged",
     "condition swapped": lambda *_: "the two sides of the condition are exchanged",
     "constant outside the root": lambda t, i: (
         f"the constant {inner_constant(t, i)} is added after the root, not under it"

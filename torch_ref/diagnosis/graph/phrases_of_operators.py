@@ -136,5 +136,5 @@ def stray(trace: Trace, i: int, j: int, power: int) -> str:
     what = formula(trace, j, 3, top=False)
     times = "" if abs(power) == 1 else " twice"
     if power < 0:
-        return f"{subject(trace, i)} lacks the factor {what}{times}, or is divided by it{times}"
+        return f"{subject(trace, i)} lacks the factor {what.removeprefix('the ')}{times}, or is divided by it{times}"
     return f"{subject(trace, i)} is multiplied by {what}{times} too often"
