@@ -19,6 +19,12 @@ from torch_ref.diagnosis.graph.tracing import trace
 EXAMPLES = {module.__name__.rpartition(".")[2]: module for module in (rnn, attention, layernorm_gelu)}
 
 
+@pytest.fixture(autouse=True)
+def _on_a_busy_machine_too(monkeypatch):
+    """A search to its end, however long it takes there."""
+    monkeypatch.setattr(detector, "SECONDS", 100.0)
+
+
 def evidence_of(candidate, reference):
     case = reference.cases.draw(*reference.cases.telling()[0], seed=0)
     return gather(InProcess(candidate, reference.results, {}), reference, case)
