@@ -99,13 +99,17 @@ OF_PEOPLE = {
     },
     "rms_norm_function": {
         "a mean over batch and time": Planted(".sum(dim=(0, 1))", ".mean(dim=(0, 1))", {"weight"}, "1/(3 batch) ×"),
-        "the scale is a constant": Planted(" - along_scale)", ")", {"x"}, "back through the power is missing"),
+        "the scale is a constant": Planted(
+            " - along_scale)", ")", {"x"}, "back through the power is cut: zero"
+        ),
         "no gradient to the gain": Planted("return dx, dgain", "return dx, None", {"weight"}, "not an array: None"),
     },
     "dot_in_c": {
         "a bias of one sample": Planted("db[j] += dz", "db[j] = dz", {"b"}, "only the last sample of the batch counts"),
         "a sign": Planted("dW[j * inputs + k] +=", "dW[j * inputs + k] -=", {"W"}, "-1 × autograd's"),
-        "the slope of z³": Planted("(1 + 3 * D * z * z)", "(1 + D * z * z)", {"x", "W", "b"}, "is taken as a constant"),
+        "the slope of z³": Planted(
+            "(1 + 3 * D * z * z)", "(1 + D * z * z)", {"x", "W", "b"}, "times what it should be"
+        ),
     },
     "student_class": {
         "the slope of what is activated": Planted(

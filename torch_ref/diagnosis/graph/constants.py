@@ -39,6 +39,8 @@ def constants(node: Node) -> Iterator[Change]:
 
 
 def _with_constant(key: int | str, other: Any, trace: Trace, values: Values, node: Node) -> Any:
+    if isinstance(key, int) and isinstance(node.args[key], Node):
+        raise TypeError("no constant here")
     if isinstance(key, str):
         return trace.call(node, values, **{key: other(node.kwargs[key])})
     return trace.call(node, values, [other(a) if j == key else a for j, a in enumerate(node.args)])
