@@ -12,6 +12,8 @@ from tests.comparing import GRADIENTS, compared, draw
 from tests.correct import CORRECT
 from tests.planted import changed
 from torch_ref import Shapes, TwoLayers
+from torch_ref.candidate.calling import InProcess
+from torch_ref.comparison import compare
 from torch_ref.precision import PRECISIONS
 from torch_ref.rounding import allowed, noise
 from torch_ref.two_layers.cases import TwoLayerCases
@@ -68,3 +70,27 @@ def test_a_relative_error_of_1e_12_in_one_gradient_goes_red_in_95_of_100_cases()
     for name in GRADIENTS:
         assert sum(not comparison.lines[name].passed for comparison in comparisons) >= 0.95 * len(cases)
     assert all(comparison.lines["loss"].passed for comparison in comparisons)
+
+
+def evaluations(candidate, case, **options):
+    """How many times autograd computes a case until it is decided, and the comparison."""
+    cases, reference = [], TwoLayers()
+
+    def evaluate(of):
+        cases.append(of)
+        return reference.evaluate(of)
+
+    comparison = compare(InProcess(candidate, reference.results, {}), case, evaluate, **options)
+    return len(cases), comparison
+
+
+def test_what_is_far_off_again_needs_no_replay():
+    """Once a gradient has failed for sure, the cases in which it is as wrong are counted at the price of two."""
+    doubled, case = changed(W1=lambda grad, _: 2 * grad), draw(5, 3, 4, 2, seed=0)
+    first, proved = evaluations(doubled, case)
+    second, again = evaluations(doubled, case, wrong={"W1"})
+    assert (first, second) == (4, 2)
+    assert {name for name, line in again.lines.items() if not line.passed} == {"W1"}
+    assert again.lines["W1"].allowed <= proved.lines["W1"].allowed
+    other, _ = evaluations(doubled, case, wrong={"B1"})
+    assert other == 4

@@ -16,7 +16,7 @@ from tests.planted import draw_rows
 from torch_ref import Operator, Reference, TwoLayers, check
 from torch_ref.perturbation import DifferentRounding
 from torch_ref.precision import FLOAT32, FLOAT64, PRECISIONS
-from torch_ref.rounding import allowed, bound, noise, replay
+from torch_ref.rounding import allowed, bound, from_arguments, noise, replay
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
@@ -321,3 +321,40 @@ def test_gelu_by_itself_is_replayed_part_by_part(approximate, dtype):
         lambda *arrays: (gelu(*arrays)[0], (2 * gelu(*arrays)[1][0],)), reference=tail, dtype=dtype, cases=5
     )
     assert [finding.name for finding in doubled.findings] == ["2"]
+
+
+@DTYPES
+def test_arguments_lose_their_last_bits_and_what_is_exact_or_equal_stays_that(dtype):
+    case = draw(7, 3, 5, 2, seed=3, dtype=dtype)
+    row, exact = case.arguments["inputs"][0], [0.0, 1.0, -3.0]
+    case.arguments["inputs"][1] = row
+    case.arguments["inputs"][2] = exact
+    seen = []
+
+    def evaluate(moved):
+        seen.append(moved.arguments)
+        return {"inputs": moved.arguments["inputs"]}
+
+    least = from_arguments(evaluate, case, {"inputs": case.arguments["inputs"]})
+    (moved,) = seen
+    change = np.abs(moved["inputs"] - case.arguments["inputs"])
+    assert (moved["inputs"][0] == moved["inputs"][1]).all()
+    assert moved["inputs"][2].tolist() == exact
+    assert 0 < change.max() <= 2 * PRECISIONS[dtype].unit_roundoff * np.abs(case.arguments["inputs"]).max()
+    assert least == {"inputs": 3 / 8 * change.max()}
+    assert case.arguments["inputs"][0].tolist() == row.tolist()  # the case itself is as it was
+
+
+@DTYPES
+def test_what_is_allowed_before_any_replay_is_hardly_ever_more_than_after_all(dtype):
+    reference, more = TwoLayers(), []
+    for seed in range(40):
+        case = draw(1 + seed % 16, 1 + seed % 5, 1 + seed % 8, 1 + seed % 3, seed=seed, dtype=dtype)
+        plain = reference.evaluate(case)
+        most, least = noise(partial(reference.evaluate, case), plain), from_arguments(reference.evaluate, case, plain)
+        for name, array in plain.items():
+            early, late = (allowed(case.precision, np.abs(array).max(), some[name]) for some in (least, most))
+            more.append(early / late)
+    assert max(more) < 1.5
+    assert np.mean(np.array(more) > 1) < 0.05
+    assert np.median(more) > 0.2  # it explains something

@@ -1,6 +1,6 @@
 """One candidate on one case: its results and each gradient against the reference. Measured first, judged second."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 from math import isfinite
@@ -11,17 +11,26 @@ from torch_ref.candidate.calling import Candidate
 from torch_ref.cases.case import Array, Case, Numbers
 from torch_ref.errors import ContractError, UnusableError
 from torch_ref.results import Comparison, Line
-from torch_ref.rounding import FINER, allowed, bound, replay
+from torch_ref.rounding import FINER, allowed, bound, from_arguments, replay
 
-HOPELESS = 10_000  # times what is allowed after one replay: more than a sum of 10⁹ terms rounds; `bound` has the rest
+HOPELESS = 10_000  # times what is allowed before any replay: more than a sum of 10⁹ terms rounds; `bound` has the rest
 
 
-def compare(candidate: Candidate, case: Case, evaluate: Callable[[Case], Numbers], *, lazy: bool = True) -> Comparison:
+def compare(
+    candidate: Candidate,
+    case: Case,
+    evaluate: Callable[[Case], Numbers],
+    *,
+    lazy: bool = True,
+    wrong: Collection[str] = (),
+) -> Comparison:
     """Run the candidate on a copy of the case and compare what it returns with what `evaluate` gives.
 
     Of each line in turn: present, shape, dtype, finite, value. When lazy, noise is measured only where a difference
-    is over 8 u max|g|, which is allowed whatever the noise, and only until the noise explains it. A breach of the
-    contract ends the comparison, not the program. Raises UnusableError when the reference itself is not finite.
+    is over 8 u max|g|, which is allowed whatever the noise, and only until the noise explains it. wrong are names that
+    differ in another case, and so have failed: where they are far off here too, nobody asks whether any replay could
+    explain it. A breach of the contract ends the comparison, not the program. Raises UnusableError when the reference
+    itself is not finite.
     """
     plain = evaluate(case)
     largest = {name: _largest(array) for name, array in plain.items()}
@@ -39,7 +48,7 @@ def compare(candidate: Candidate, case: Case, evaluate: Callable[[Case], Numbers
     }
     doubtful = {name: line for name, line in lines.items() if not (lazy and (line.passed or line.problem))}
     if doubtful:
-        lines |= _explained(doubtful, answer.arrays, case, evaluate, plain, lazy=lazy)
+        lines |= _explained(doubtful, answer.arrays, case, evaluate, plain, lazy=lazy, wrong=wrong)
     return Comparison(case, plain, answer.arrays, lines)
 
 
@@ -51,25 +60,33 @@ def _explained(
     plain: Numbers,
     *,
     lazy: bool,
+    wrong: Collection[str],
 ) -> dict[str, Line]:
-    """The lines with noise measured and allowed. When lazy, until all pass but those that no replay can explain."""
-    again = partial(evaluate, case)
+    """With what rounding explains allowed. When lazy, until all is explained but for what no replay can explain."""
     # A saturated case asks for torch's own formula: what others make of it is reported, not expected to match.
-    any_formula = not case.saturated
+    again, any_formula = partial(evaluate, case), not case.saturated
+    least = from_arguments(evaluate, case, plain)
+    lines = {name: _with(line, least[name], None) for name, line in doubtful.items()}
+    hopeless = {name for name, line in lines.items() if lazy and name in wrong and line.severity > HOPELESS}
     truth: dict[str, tuple[float, float]] = {}
-    hopeless: dict[str, Line] = {}
-    for count, noise in enumerate(replay(again, plain, any_formula=any_formula)):
-        doubtful = {name: _with(line, noise[name], truth.get(name)) for name, line in doubtful.items()}
-        left = {name: line for name, line in doubtful.items() if not (line.passed or line.problem)}
-        if count == 0 and left and case.precision.truth and not case.saturated:
-            truth = _from_the_truth({name: yours[name] for name in left}, case, evaluate, plain)
-        if count == 0 and lazy and max((line.severity for line in left.values()), default=0) > HOPELESS:
-            most = bound(again, plain, any_formula=any_formula)
-            beyond = [name for name, line in left.items() if not _with(line, most[name], truth.get(name)).passed]
-            hopeless = {name: _with(left[name], FINER * most[name], truth.get(name)) for name in beyond}
-        if lazy and all(name in hopeless for name in left):
+
+    def left() -> list[str]:
+        return [name for name, line in lines.items() if not (name in hopeless or line.passed or line.problem)]
+
+    if case.precision.truth and not case.saturated and left():
+        truth = _from_the_truth({name: yours[name] for name in left()}, case, evaluate, plain)
+        lines |= {name: _with(lines[name], least[name], truth[name]) for name in truth}
+    if lazy and any(lines[name].severity > HOPELESS for name in left()):
+        most = bound(again, plain, any_formula=any_formula)
+        beyond = {name: _with(lines[name], most[name], truth.get(name)) for name in left()}
+        hopeless |= {name for name, line in beyond.items() if not line.passed}
+        lines |= {name: _with(lines[name], FINER * most[name], truth.get(name)) for name in beyond if name in hopeless}
+    for noise in replay(again, plain, any_formula=any_formula) if left() or not lazy else ():
+        for name in lines.keys() - hopeless:
+            lines[name] = _with(lines[name], max(least[name], noise[name]), truth.get(name))
+        if lazy and not left():
             break
-    return doubtful | hopeless
+    return lines
 
 
 def _from_the_truth(

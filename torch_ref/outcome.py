@@ -106,6 +106,11 @@ class Summary:
             smaller = self.failure is None or comparison.case.size < self.failure.case.size
             self.failure = comparison if smaller else self.failure
 
+    @property
+    def wrong(self) -> list[str]:
+        """The names of what differs in a case."""
+        return [name for name, tally in self.tallies.items() if tally.failed]
+
     def status(self, name: str) -> Status:
         """What is known of a line. Where every gradient is zero, none is tested."""
         status = self.tallies[name].status

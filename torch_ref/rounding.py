@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from torch_ref.any_order import SumsInAnyOrder
-from torch_ref.cases.case import Numbers
+from torch_ref.cases.case import Case, Numbers
 from torch_ref.perturbation import CoarseRounding, DifferentRounding
 from torch_ref.precision import Precision
 from torch_ref.torch_private import DispatchMode
@@ -21,6 +21,18 @@ REPLAYS = 16  # of each kind
 SHARE = 3 / 8  # of the root mean square of what replays change: with the margin, three times that is allowed
 FINER = SHARE / CoarseRounding.coarseness  # of what a coarse replay changes: an estimate of the noise without others
 SHARE_OF_SUMS = 1.0  # of what other sums change: float32 loses small terms from large sums, which is no random walk
+
+
+def from_arguments(evaluate: Callable[[Case], Numbers], case: Case, plain: Numbers) -> dict[str, float]:
+    """The least that the noise of each result is: 3/8 of what it changes when the arguments lose their last bits.
+
+    plain is what `evaluate` gave for the case. It costs no more than autograd, replays several times that. Numbers that
+    are exact - 0, 1, 0.5, any integer - stay what they are, and equal ones stay equal.
+    """
+    floats = {name: array for name, array in case.arguments.items() if array.dtype.kind == "f"}
+    cleared = {name: (array.view(f"i{array.itemsize}") & -2).view(array.dtype) for name, array in floats.items()}
+    changes = _changes(evaluate(case.with_arguments(**cleared)), plain)
+    return {name: SHARE * change for name, change in changes.items()}
 
 
 def replay(evaluate: Callable[[], Numbers], plain: Numbers, *, any_formula: bool = True) -> Iterator[dict[str, float]]:
@@ -33,15 +45,14 @@ def replay(evaluate: Callable[[], Numbers], plain: Numbers, *, any_formula: bool
     At a kink - a ReLU's 0, a tie in a max-pool - there is no one gradient, and each side is right: replays take one
     side or the other, and the jump between them is noise.
     """
-    noise = dict.fromkeys(plain, 0.0)
+    noise, sums = dict.fromkeys(plain, 0.0), True
     for seed in range(REPLAYS):
-        _add(noise, SHARE, _changes(evaluate, plain, DifferentRounding(seed, any_formula=any_formula)))
+        _add(noise, SHARE, _replayed(evaluate, plain, DifferentRounding(seed, any_formula=any_formula)))
         yield noise.copy()
-    for seed in range(REPLAYS):
-        _add(noise, SHARE_OF_SUMS, _changes(evaluate, plain, mode := SumsInAnyOrder(seed)))
-        yield noise.copy()
-        if not mode.found:
-            return
+        if sums:
+            _add(noise, SHARE_OF_SUMS, _replayed(evaluate, plain, mode := SumsInAnyOrder(seed)))
+            yield noise.copy()
+            sums = mode.found
 
 
 def _add(noise: dict[str, float], share: float, changes: dict[str, float]) -> None:
@@ -56,14 +67,18 @@ def bound(evaluate: Callable[[], Numbers], plain: Numbers, *, any_formula: bool 
     but for rounding, the coins move it by z' and -z'. It says nothing about the order of sums: ask it only about more.
     """
     modes = (CoarseRounding(opposite=opposite, any_formula=any_formula) for opposite in (False, True))
-    first, second = (_changes(evaluate, plain, mode) for mode in modes)
+    first, second = (_replayed(evaluate, plain, mode) for mode in modes)
     return {name: max(first[name], second[name]) for name in plain}
 
 
-def _changes(evaluate: Callable[[], Numbers], plain: Numbers, mode: DispatchMode) -> dict[str, float]:
-    """Of each result the largest |replay - plain| of any element; 0 where that is not a number."""
+def _replayed(evaluate: Callable[[], Numbers], plain: Numbers, mode: DispatchMode) -> dict[str, float]:
     with mode:
         results = evaluate()
+    return _changes(results, plain)
+
+
+def _changes(results: Numbers, plain: Numbers) -> dict[str, float]:
+    """Of each result the largest |replay - plain| of any element; 0 where that is not a number."""
     changes = {name: float(np.abs(results[name] - array).max()) for name, array in plain.items()}
     return {name: 0.0 if np.isnan(change) else change for name, change in changes.items()}
 

@@ -1,7 +1,7 @@
 """Every case of a check, judged: explicit ones, drawn ones, those counted apart, and the smallest that fails."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -69,27 +69,27 @@ class Trials:
                 return False
             drawn = cases.drawn(count - len(explicit), settings.seed, settings.precision, saturated=saturated)
             for case in drawn:
-                summary.add(self._judge(case))
+                summary.add(self._judge(case, summary.wrong))
             self._settle_zeros(summary, explicit)
         if not outcome.ordinary.failed:
             self._judge_asides()
         self._shrink()
         return True
 
-    def _judge(self, case: Case) -> Comparison:
+    def _judge(self, case: Case, wrong: Collection[str] = ()) -> Comparison:
         self.outcome.last = case
         self.on_case(self.outcome.ordinary.cases + self.outcome.saturated.cases)
-        return self._compare(case)
+        return self._compare(case, wrong)
 
-    def _compare(self, case: Case) -> Comparison:
+    def _compare(self, case: Case, wrong: Collection[str] = ()) -> Comparison:
         try:
-            return compare(self.candidate, replace(case, asked=self.settings.only), self.evaluate)
+            return compare(self.candidate, replace(case, asked=self.settings.only), self.evaluate, wrong=wrong)
         except UnusableError:
             if case.kind == NORMAL:
                 raise
         # The kind of data is gradgate's idea, and the reference need not be made for it.
         draw = partial(self.reference.cases.draw, precision=case.precision, saturated=case.saturated, order=case.order)
-        return self._compare(draw(*case.sizes.values(), seed=case.seed))
+        return self._compare(draw(*case.sizes.values(), seed=case.seed), wrong)
 
     def _judge_twice(self, case: Case, order: str, summary: Summary) -> bool:
         """Judge a case, then again as it may be called besides. Returns whether the answer is stable."""
@@ -180,7 +180,7 @@ class Trials:
         (summary,) = (summary for summary in summaries if summary.failure is failure)
         with _files_elsewhere(), suppress(NoSuchExample, Flaky):  # then the smallest failure so far will have to do
             random = Random(self.settings.seed)  # noqa: S311  # nothing secret about it
-            fails = lambda case: not self._judge(case).passed  # noqa: E731
+            fails = lambda case: not self._judge(case, summary.wrong).passed  # noqa: E731
             smallest = hypothesis.find(strategy, fails, settings=QUIET, random=random)
             shrunk = self._judge(smallest)
             summary.failure = failure if shrunk.passed else shrunk
