@@ -71,6 +71,8 @@ class Case:
 
     def packed(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values of the arguments, by name, as a candidate is given them: those of a pack in one tuple or dict."""
+        if not self.packs:
+            return dict(values)
         packs = {name: whole for whole, pack in self.packs.items() for name in _names(pack)}
         wholes = dict.fromkeys(packs.get(name, name) for name in values)
         return {whole: _taken(self.packs[whole], values) if whole in self.packs else values[whole] for whole in wholes}

@@ -140,9 +140,9 @@ class TwoLayers(ModuleReference):
         """An argument in the shape of the parameter, on the same memory: (out, in) or, of a bias, (n,)."""
         return tensor.flatten() if name in ("B1", "B2") else ours(name, tensor, self.laid)
 
-    def as_gradient(self, name: str, gradient: Tensor) -> Tensor:
+    def as_gradient(self, name: str, gradient: Array) -> Array:
         """The gradient of a parameter in the shape of the argument."""
-        return theirs(name, gradient if gradient.dim() == 2 else gradient[:, None], self.laid)
+        return theirs(name, gradient.reshape(len(gradient), -1), self.laid)
 
     def with_largest_batch(self, largest: int) -> Self:
         """The same reference with batches up to this."""
