@@ -37,7 +37,9 @@ def test_a_search_for_a_false_alarm_finds_none(dtype, data):
         comparison = compared(candidate, case, reference)
         assert comparison.passed, f"{candidate.__name__}: {comparison}"
         for name, line in comparison.lines.items():
-            worst = max(worst, line.error / max(line.allowed, allowed(case.precision, line.largest, measured[name])))
+            worst = max(
+                worst, line.error / max(line.allowed, allowed(case.precision, line.largest, measured[name], case.terms))
+            )
     target(worst)
 
 

@@ -7,11 +7,12 @@ right code that is written in many ways, of which tests/test_long_sums.py and te
 """
 
 from collections.abc import Callable, Iterator
+from math import isnan, sqrt
 
 import numpy as np
 
 from torch_ref.any_order import SumsInAnyOrder
-from torch_ref.cases.case import Case, Numbers
+from torch_ref.cases.case import Array, Case, Numbers
 from torch_ref.perturbation import CoarseRounding, DifferentRounding
 from torch_ref.precision import Precision
 from torch_ref.torch_private import DispatchMode
@@ -23,16 +24,22 @@ FINER = SHARE / CoarseRounding.coarseness  # of what a coarse replay changes: an
 SHARE_OF_SUMS = 1.0  # of what other sums change: float32 loses small terms from large sums, which is no random walk
 
 
-def from_arguments(evaluate: Callable[[Case], Numbers], case: Case, plain: Numbers) -> dict[str, float]:
-    """The least that the noise of each result is: 3/8 of what it changes when the arguments lose their last bits.
+def from_arguments(evaluate: Callable[[Case], Numbers], case: Case, plain: Numbers) -> Iterator[dict[str, float]]:
+    """The least that the noise of each result is, as it grows: what its arguments' last bits are worth.
 
-    plain is what `evaluate` gave for the case. It costs no more than autograd, replays several times that. Numbers that
-    are exact - 0, 1, 0.5, any integer - stay what they are, and equal ones stay equal.
+    It is 3/8 of the largest change of any element when the last bit of all arguments is 0, or half of what the last two
+    do, or a fourth of what three do. Numbers that are exact - 0, 1, 0.5, any integer - stay what they are, and equal
+    ones stay equal. plain is what `evaluate` gave for the case. Each costs as much as autograd, a replay several times.
     """
     floats = {name: array for name, array in case.arguments.items() if array.dtype.kind == "f"}
-    cleared = {name: (array.view(f"i{array.itemsize}") & -2).view(array.dtype) for name, array in floats.items()}
-    changes = _changes(evaluate(case.with_arguments(**cleared)), plain)
-    return {name: SHARE * change for name, change in changes.items()}
+    least = dict.fromkeys(plain, 0.0)
+    for unit in (1, 2, 4):
+        cleared = {
+            name: (array.view(f"i{array.itemsize}") & -2 * unit).view(array.dtype) for name, array in floats.items()
+        }
+        for name, change in _changes(evaluate(case.with_arguments(**cleared)), plain).items():
+            least[name] = max(least[name], SHARE / unit * change)
+        yield least.copy()
 
 
 def replay(evaluate: Callable[[], Numbers], plain: Numbers, *, any_formula: bool = True) -> Iterator[dict[str, float]]:
@@ -79,8 +86,21 @@ def _replayed(evaluate: Callable[[], Numbers], plain: Numbers, mode: DispatchMod
 
 def _changes(results: Numbers, plain: Numbers) -> dict[str, float]:
     """Of each result the largest |replay - plain| of any element; 0 where that is not a number."""
-    changes = {name: float(np.abs(results[name] - array).max()) for name, array in plain.items()}
-    return {name: 0.0 if np.isnan(change) else change for name, change in changes.items()}
+    changes = {name: farthest(results[name], array)[0] for name, array in plain.items()}
+    return {name: 0.0 if isnan(change) else change for name, change in changes.items()}
+
+
+def farthest(one: Array, other: Array) -> tuple[float, int]:
+    """The largest |one - other| of any element, and its place among them all; of a NaN, if there is one.
+
+    0 if there are no elements.
+    """
+    off = np.subtract(one, other, dtype=np.float64)
+    if not off.size:
+        return 0.0, 0
+    high, low = int(off.argmax()), int(off.argmin())
+    place = low if off.item(high) < -off.item(low) else high
+    return abs(off.item(place)), place
 
 
 def noise(evaluate: Callable[[], Numbers], plain: Numbers) -> dict[str, float]:
@@ -89,14 +109,15 @@ def noise(evaluate: Callable[[], Numbers], plain: Numbers) -> dict[str, float]:
     return last
 
 
-def allowed(precision: Precision, largest: float, noise: float = 0.0) -> float:
-    """How far two correct computations may lie apart: 8 (noise + u max|g| + the smallest normal number).
+def allowed(precision: Precision, largest: float, noise: float = 0.0, terms: int = 1) -> float:
+    """How far two correct computations may lie apart: 8 (noise + √n u max|g| + the smallest normal number).
 
-    largest is max|g|. Operators that round inside themselves make u max|g| necessary. Below the smallest normal number
-    (2.2e-308, 1.2e-38) rounding errors are absolute, and unlike in the rest of the range no replay shows them.
+    largest is max|g|; terms is n, as many as a sum has that runs along the longest axis of any argument. It rounds
+    about √n u inside itself, which no operand need show. Below the smallest normal number (2.2e-308, 1.2e-38) rounding
+    errors are absolute, and unlike in the rest of the range no replay shows them.
 
     >>> from torch_ref.precision import FLOAT64
     >>> f"{allowed(FLOAT64, largest=1.0):.3g}"
     '8.88e-16'
     """
-    return MARGIN * (noise + precision.unit_roundoff * largest + precision.smallest_normal)
+    return MARGIN * (noise + sqrt(terms) * precision.unit_roundoff * largest + precision.smallest_normal)

@@ -52,6 +52,11 @@ class Case:
         return sum(array.size for array in self.arguments.values())
 
     @property
+    def terms(self) -> int:
+        """The length of the longest axis of any argument, 1 if there is none: so many terms has a sum along it."""
+        return max(1, *(max(array.shape, default=1) for array in self.arguments.values()))
+
+    @property
     def upstream(self) -> tuple[str, ...]:
         """The names of the upstream gradients among the arguments, one for each output that has a gradient."""
         return tuple(name for name in self.arguments if name.partition("[")[0] == UPSTREAM)

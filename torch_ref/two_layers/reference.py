@@ -52,7 +52,7 @@ class TwoLayers(ModuleReference):
             if (value := getattr(self, option)) not in get_args(choices):
                 raise ValueError(f"{option}: {value!r}, expected {' or '.join(map(repr, get_args(choices)))}")
 
-    @property
+    @cached_property
     def laid(self) -> Layout:
         """The layout of its cases."""
         return OURS if self.layout is None else Layout.of(self.layout)
