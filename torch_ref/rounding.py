@@ -19,6 +19,7 @@ from torch_ref.torch_private import DispatchMode
 
 MARGIN = 8
 REPLAYS = 16  # of each kind
+BLOCK = 2**14  # elements
 SHARE = 3 / 8  # of the root mean square of what replays change: with the margin, three times that is allowed
 FINER = SHARE / CoarseRounding.coarseness  # of what a coarse replay changes: an estimate of the noise without others
 SHARE_OF_SUMS = 1.0  # of what other sums change: float32 loses small terms from large sums, which is no random walk
@@ -93,14 +94,20 @@ def _changes(results: Numbers, plain: Numbers) -> dict[str, float]:
 def farthest(one: Array, other: Array) -> tuple[float, int]:
     """The largest |one - other| of any element, and its place among them all; of a NaN, if there is one.
 
-    0 if there are no elements.
+    0 if there are no elements. It goes block by block, which is faster and takes no memory.
     """
-    off = np.subtract(one, other, dtype=np.float64)
-    if not off.size:
-        return 0.0, 0
-    high, low = int(off.argmax()), int(off.argmin())
-    place = low if off.item(high) < -off.item(low) else high
-    return abs(off.item(place)), place
+    one, other = one.reshape(-1), other.reshape(-1)
+    largest, place = 0.0, 0
+    for start in range(0, one.size, BLOCK):
+        off = np.subtract(one[start : start + BLOCK], other[start : start + BLOCK], dtype=np.float64)
+        high, low = int(off.argmax()), int(off.argmin())
+        here = low if off.item(high) < -off.item(low) else high
+        size = abs(off.item(here))
+        if not size <= largest:
+            largest, place = size, start + here
+        if isnan(size):
+            break
+    return largest, place
 
 
 def noise(evaluate: Callable[[], Numbers], plain: Numbers) -> dict[str, float]:
