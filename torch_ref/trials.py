@@ -37,7 +37,7 @@ QUIET = hypothesis.settings(
     suppress_health_check=list(HealthCheck),
 )
 ORDERS = "Fortran", "strided"
-TOGETHER, SMALL = 8, 1000  # cases of so few elements, at most
+TOGETHER, SMALL = 8, 10_000  # cases of so few elements, at most
 
 
 @dataclass(frozen=True)
