@@ -349,6 +349,25 @@ def test_arguments_lose_their_last_bits_and_what_is_exact_or_equal_stays_that(dt
 
 
 @DTYPES
+def test_arguments_without_axes_without_elements_and_of_integers_are_arguments_too(dtype):
+    def draw_any(rng, batch):
+        return {"x": rng.standard_normal(()), "none": np.zeros((0, 3)), "rows": rng.integers(0, 9, batch)}
+
+    reference = Operator(lambda x, none, rows: x * rows + none.sum(), draw_any, constant=("none",))
+    case = reference.cases.draw(5, seed=0, precision=PRECISIONS[dtype])
+    plain = reference.evaluate(case)
+    *_, least = from_arguments(reference.evaluate, case, plain)
+    assert 0 < least["out"] < 1e-6 * np.abs(plain["out"]).max()
+
+    def doubled(upstream, x, none, rows):
+        assert not none.size
+        return (x * rows).astype(x.dtype), (np.asarray(2 * (upstream * rows).sum(), x.dtype),)
+
+    comparison = compared(doubled, case, reference)
+    assert [name for name, line in comparison.lines.items() if not line.passed] == ["x"]
+
+
+@DTYPES
 def test_what_is_allowed_before_any_replay_is_hardly_ever_more_than_after_all(dtype):
     reference, more = TwoLayers(), []
     for seed in range(40):

@@ -35,12 +35,16 @@ def from_arguments(evaluate: Callable[[Case], Numbers], case: Case, plain: Numbe
     floats = {name: array for name, array in case.arguments.items() if array.dtype.kind == "f"}
     least = dict.fromkeys(plain, 0.0)
     for unit in (1, 2, 4):
-        cleared = {
-            name: (array.view(f"i{array.itemsize}") & -2 * unit).view(array.dtype) for name, array in floats.items()
-        }
+        cleared = {name: _without_last_bits(array, unit) for name, array in floats.items()}
         for name, change in _changes(evaluate(case.with_arguments(**cleared)), plain).items():
             least[name] = max(least[name], SHARE / unit * change)
         yield least.copy()
+
+
+def _without_last_bits(array: Array, unit: int) -> Array:
+    """The array with the last bits of its elements 0, those below 2 × unit."""
+    bits = array.view(f"i{array.itemsize}") & -2 * unit
+    return np.asarray(bits).view(array.dtype)  # without axes it is no array
 
 
 def replay(evaluate: Callable[[], Numbers], plain: Numbers, *, any_formula: bool = True) -> Iterator[dict[str, float]]:
