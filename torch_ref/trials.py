@@ -127,11 +127,11 @@ class Trials:
 
         A candidate may refuse that order; it may not give wrong numbers for it.
         """
-        relaid = self._compare(replace(right.case, order=order))
+        relaid = self._compare(replace(right.case, order=order), right=right.autograd)
         if not relaid.passed and relaid.breach is None:
             yield relaid
         for name in filter(right.case.asks, right.case.differentiated if right.case.upstream else ()):
-            alone = self._compare(replace(right.case, alone=name))
+            alone = self._compare(replace(right.case, alone=name), right=right.autograd)
             if alone.passed and not alone.lines:  # it can't be asked that
                 break
             if not alone.passed:
