@@ -16,6 +16,7 @@ from torch_ref.rounding import FINER, allowed, bound, farthest, from_arguments, 
 
 Evaluate: TypeAlias = Callable[[Case], Numbers]
 HOPELESS = 10_000  # times what is allowed before any replay: more than a sum of 10⁹ terms rounds; `bound` has the rest
+FAR = 100  # times: the same where it is known by the arguments, and decides nothing any more
 
 
 def compare(
@@ -51,7 +52,7 @@ def compare(
     }
     doubtful = {name: line for name, line in lines.items() if not (lazy and (line.passed or line.problem))}
     if doubtful:
-        _explained(doubt := _Doubt(case, doubtful, lazy), answer.arrays, plain, evaluate, wrong)
+        _explain(doubt := _Doubt(case, doubtful, lazy, wrong), answer.arrays, plain, evaluate)
         lines |= doubt.lines
     return Comparison(case, plain, answer.arrays, lines)
 
@@ -63,6 +64,7 @@ class _Doubt:
     case: Case
     lines: dict[str, Line]
     lazy: bool
+    wrong: Collection[str]  # what differs in another case
     truth: dict[str, tuple[float, float]] = field(default_factory=dict)  # how far the candidate and autograd are off it
     hopeless: set[str] = field(default_factory=set)  # what no replay can explain
 
@@ -76,6 +78,11 @@ class _Doubt:
         """Of that what is so far off that more replays will hardly do."""
         return {name for name in self.left if self.lazy and self.lines[name].severity > HOPELESS}
 
+    def give_up(self, beyond: float) -> None:
+        """Ask no more where what is wrong anyway is more than so many times beyond what is allowed."""
+        off = {name: self.lines[name].severity for name in self.left & set(self.wrong)}
+        self.hopeless |= {name for name, severity in off.items() if self.lazy and severity > beyond}
+
     @property
     def decided(self) -> bool:
         """Whether no replay is needed any more."""
@@ -88,12 +95,13 @@ class _Doubt:
             self.lines[name] = _with(self.case, self.lines[name], most, self.truth.get(name))
 
 
-def _explained(doubt: _Doubt, yours: Numbers, plain: Numbers, evaluate: Evaluate, wrong: Collection[str]) -> None:
+def _explain(doubt: _Doubt, yours: Numbers, plain: Numbers, evaluate: Evaluate) -> None:
     """Allow what rounding explains. When lazy, until all is explained but for what no replay can explain."""
     case = doubt.case
-    for least in from_arguments(evaluate, case, plain):
+    doubt.give_up(HOPELESS)
+    for least in () if doubt.decided else from_arguments(evaluate, case, plain):
         doubt.allow(least, doubt.lines.keys() - doubt.hopeless)
-        doubt.hopeless |= doubt.far & set(wrong)
+        doubt.give_up(FAR)
         if doubt.decided or doubt.far:
             break
     if case.precision.truth and not case.saturated and doubt.left:

@@ -113,7 +113,7 @@ class Trials:
 
     def _judge_twice(self, case: Case, order: str, summary: Summary) -> bool:
         """Judge a case, then again as it may be called besides. Returns whether the answer is stable."""
-        comparison = self._judge(case)
+        comparison = self._judge(case, summary.wrong)
         breach = self._other_answer(comparison) if comparison.breach is None else None
         if breach:
             comparison = replace(comparison, breach=breach, lines={})
