@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import cycle
+from itertools import cycle, islice
 from random import Random
 
 import hypothesis
@@ -78,17 +78,11 @@ class Trials:
         return True
 
     def _evaluated(self, cases: Iterator[Case]) -> Iterator[tuple[Case, Numbers | None]]:
-        """Each case with autograd's results; of small ones several are drawn and then evaluated, as that is faster.
-
-        None where the reference can't serve: `_compare` sees to that.
-        """
-        some: list[Case] = []
-        for case in cases:
-            some.append(case)
-            if len(some) == TOGETHER or case.size > SMALL:
-                yield from zip(some, [self._results(one) for one in some], strict=True)
-                some = []
-        yield from zip(some, [self._results(one) for one in some], strict=True)
+        """Each case with autograd's results, or None: then `compare` says why. Several at a time are sooner done."""
+        count = 1
+        while some := list(islice(cases, count)):
+            yield from [(case, self._results(case)) for case in some]
+            count = TOGETHER if some[-1].size <= SMALL else 1
 
     def _results(self, case: Case) -> Numbers | None:
         with suppress(UnusableError):
