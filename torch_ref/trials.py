@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import cycle, islice
+from itertools import cycle
 from random import Random
 
 import hypothesis
@@ -20,7 +20,7 @@ from torch_ref.comparison import compare
 from torch_ref.diagnosis.factors import other_reduction
 from torch_ref.errors import ContractError, UnusableError
 from torch_ref.outcome import Outcome, Status, Summary
-from torch_ref.reference.base import BaseReference, Evaluate
+from torch_ref.reference.base import BaseReference, Evaluate, evaluated
 from torch_ref.results import ZERO, Comparison
 from torch_ref.rounding import allowed, noise
 from torch_ref.settings import Settings
@@ -37,7 +37,6 @@ QUIET = hypothesis.settings(
     suppress_health_check=list(HealthCheck),
 )
 ORDERS = "Fortran", "strided"
-TOGETHER, SMALL = 8, 10_000  # cases of so few elements, at most
 
 
 @dataclass(frozen=True)
@@ -69,25 +68,13 @@ class Trials:
             if not all(stable):
                 return False
             drawn = cases.drawn(count - len(explicit), settings.seed, settings.precision, saturated=saturated)
-            for case, right in self._evaluated(drawn):
+            for case, right in evaluated(drawn, self.evaluate):
                 summary.add(self._judge(case, summary.wrong, right))
             self._settle_zeros(summary, explicit)
         if not outcome.ordinary.failed:
             self._judge_asides()
         self._shrink()
         return True
-
-    def _evaluated(self, cases: Iterator[Case]) -> Iterator[tuple[Case, Numbers | None]]:
-        """Each case with autograd's results, or None: then `compare` says why. Several at a time are sooner done."""
-        count = 1
-        while some := list(islice(cases, count)):
-            yield from [(case, self._results(case)) for case in some]
-            count = TOGETHER if some[-1].size <= SMALL else 1
-
-    def _results(self, case: Case) -> Numbers | None:
-        with suppress(UnusableError):
-            return self.evaluate(case)
-        return None
 
     def _judge(self, case: Case, wrong: Collection[str] = (), right: Numbers | None = None) -> Comparison:
         self.outcome.last = case
