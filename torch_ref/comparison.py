@@ -15,7 +15,7 @@ from torch_ref.results import Comparison, Line
 from torch_ref.rounding import FINER, allowed, bound, farthest, from_arguments, replay
 
 Evaluate: TypeAlias = Callable[[Case], Numbers]
-HOPELESS = 10_000  # times what is allowed before any replay: more than a sum of 10⁹ terms rounds; `bound` has the rest
+HOPELESS = 10_000  # times what is allowed after one replay: more than a sum of 10⁹ terms rounds; `bound` has the rest
 FAR = 100  # times: the same where it is known by the arguments, and decides nothing any more
 
 
@@ -83,6 +83,13 @@ class _Doubt:
         off = {name: self.lines[name].severity for name in self.left & set(self.wrong)}
         self.hopeless |= {name for name, severity in off.items() if self.lazy and severity > beyond}
 
+    def exclude(self, most: Mapping[str, float]) -> None:
+        """Ask no more of what is far off where not even so much noise explains it."""
+        line_with = {n: _with(self.case, self.lines[n], most[n], self.truth.get(n)) for n in self.far}
+        beyond = {name for name, line in line_with.items() if not line.passed}
+        self.allow({name: FINER * size for name, size in most.items()}, beyond)
+        self.hopeless |= beyond
+
     @property
     def decided(self) -> bool:
         """Whether no replay is needed any more."""
@@ -109,14 +116,10 @@ def _explain(doubt: _Doubt, yours: Numbers, plain: Numbers, evaluate: Evaluate) 
         doubt.allow(dict.fromkeys(plain, 0.0), doubt.truth)
     # A saturated case asks for torch's own formula: what others make of it is reported, not expected to match.
     again, any_formula = partial(evaluate, case), not case.saturated
-    if doubt.far:
-        most = bound(again, plain, any_formula=any_formula)
-        with_most = {n: _with(case, doubt.lines[n], most[n], doubt.truth.get(n)) for n in doubt.far}
-        hopeless = {name for name, line in with_most.items() if not line.passed}
-        doubt.allow({name: FINER * size for name, size in most.items()}, hopeless)
-        doubt.hopeless |= hopeless
-    for noise in () if doubt.decided else replay(again, plain, any_formula=any_formula):
+    for count, noise in enumerate(() if doubt.decided else replay(again, plain, any_formula=any_formula)):
         doubt.allow(noise, doubt.lines.keys() - doubt.hopeless)
+        if count == 0 and doubt.far:
+            doubt.exclude(bound(again, plain, any_formula=any_formula))
         if doubt.decided:
             break
 

@@ -60,17 +60,17 @@ class Trials:
         for summary, count, saturated in kinds if cases.saturates else kinds[:1]:
             draw = partial(cases.draw, precision=settings.precision, saturated=saturated)
             explicit = [
-                draw(*some.sizes, seed=settings.seed, kind=NORMAL if saturated else some.kind)
+                partial(draw, *some.sizes, seed=settings.seed, kind=NORMAL if saturated else some.kind)
                 for some in cases.explicit()[:count]
             ]
             orders = cycle(ORDERS)
-            stable = [self._judge_twice(case, next(orders), summary) for case in explicit]
+            stable = [self._judge_twice(drawn(), next(orders), summary) for drawn in explicit]
             if not all(stable):
                 return False
-            drawn = cases.drawn(count - len(explicit), settings.seed, settings.precision, saturated=saturated)
-            for case, right in evaluated(drawn, self.evaluate):
+            others = cases.drawn(count - len(explicit), settings.seed, settings.precision, saturated=saturated)
+            for case, right in evaluated(others, self.evaluate):
                 summary.add(self._judge(case, summary.wrong, right))
-            self._settle_zeros(summary, explicit)
+            self._settle_zeros(summary, (drawn() for drawn in explicit))
         if not outcome.ordinary.failed:
             self._judge_asides()
         self._shrink()
@@ -137,7 +137,7 @@ class Trials:
                 return f"gave another answer for {name} in a second call with the same arguments{why}"
         return None
 
-    def _settle_zeros(self, summary: Summary, cases: list[Case]) -> None:
+    def _settle_zeros(self, summary: Summary, cases: Iterator[Case]) -> None:
         """Where no case proves anything of a line: is it zero? Its noise was measured only until it passed."""
         doubtful = {name: tally for name, tally in summary.tallies.items() if tally.status is Status.UNTESTED}
         for case in cases if doubtful else ():
