@@ -1,7 +1,11 @@
 """The benchmark's own arithmetic: what it calls caught is caught, and what it calls rejected is."""
 
 import numpy as np
+import pytest
 
+from tests.benchmark.half.operators import KINDS
+from tests.benchmark.half.rules import Trial, allclose, assert_close, flash_attention, gradgate_again
+from tests.benchmark.half.rules import gradgate as gradgate_in_half
 from tests.benchmark.power import ERRORS, cases, false_alarms, off_by, power, smallest_caught
 from tests.benchmark.tools import TOOLS, gradgate
 
@@ -37,3 +41,20 @@ def test_the_gate_sees_what_the_usual_tolerances_do_not():
     assert np.median(power(TOOLS["np.allclose"][0], "float64", 8)[0]) > 1e-7
     assert false_alarms(gradgate, "float32", 14) == 0
     assert false_alarms(TOOLS["np.testing.assert_allclose"][0], "float32", 14) > 0
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_operator_and_its_parts_are_the_same_function(name):
+    trial = Trial(name, 4, "bfloat16")
+    parts = trial.parts.evaluate(trial.case.judged)
+    for key, array in trial.truth.items():
+        np.testing.assert_allclose(parts[key], array, rtol=1e-9, atol=1e-12)
+
+
+def test_rules_of_half_precision_judge_the_numbers_that_they_are_given():
+    trial = Trial("matmul", 4, "bfloat16")
+    for rule in gradgate_in_half, gradgate_again, flash_attention, assert_close, allclose:
+        assert rule(trial, trial.right["in float32, rounded once"])
+        assert not rule(trial, trial.off_by(0.5))
+    shares = [gradgate_again(trial, trial.off_by(error)) for error in (1e-3, 1e-2, 0.1)]
+    assert shares == [True, True, False]

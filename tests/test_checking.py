@@ -50,7 +50,11 @@ def test_an_assertion_that_fails_has_the_report_and_no_frame_of_ours():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"dtype": "float16"}, ValueError, "dtype: 'float16', expected 'float64' or 'float32'"),
+        (
+            {"dtype": "float80"},
+            ValueError,
+            "dtype: 'float80', expected 'float64' or 'float32' or 'bfloat16' or 'float16'",
+        ),
         ({"reduction": "none"}, ValueError, "reduction: 'none', expected 'mean' or 'sum'"),
         ({"cases": 0}, ValueError, "cases: 0, expected a whole number of 1 or more"),
         ({"cases": 2.5}, ValueError, "cases: 2.5, expected a whole number of 1 or more"),

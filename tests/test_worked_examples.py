@@ -156,6 +156,30 @@ def test_a_mistake_in_it_is_red_where_it_is(name, mistake, dtype, named):
     assert not named or planted.text in str(report)
 
 
+IN_BFLOAT16 = {
+    "no 1/√width": Planted(" - along_sum) / math.sqrt(WIDTH)", " - along_sum)", {"Q", "K"}, "√8 × autograd's"),
+    "a softmax without its sum": Planted("(dP - along_sum)", "dP", {"Q", "K"}, "off its diagonal is missing"),
+    "not transposed": Planted("dscores.mT @ q", "dscores @ q", {"K"}, "is transposed, and should not be"),
+}
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_attention_in_half_precision_is_green(dtype):
+    module = rewritten("worked_examples/causal_attention")
+    report = check(module.CausalAttention, reference=module.make_reference(), dtype=dtype, cases=20)
+    assert report.passed, str(report)
+
+
+@pytest.mark.parametrize("mistake", IN_BFLOAT16)
+def test_a_mistake_in_it_is_red_and_named_as_float32_shows_it(mistake):
+    planted = IN_BFLOAT16[mistake]
+    module = rewritten("worked_examples/causal_attention", planted.right, planted.wrong)
+    report = check(module.CausalAttention, reference=module.make_reference(), dtype="bfloat16", cases=6)
+    assert {tensor for tensor, tally in report.ordinary.tallies.items() if tally.failed} == planted.red
+    assert "as float32 shows it" in str(report)
+    assert planted.text in str(report)
+
+
 def test_a_mistake_in_one_layer_leaves_the_others_green():
     """By the tests that the file itself has."""
     module = rewritten("worked_examples/layer_library", " - along_scale)", ")")

@@ -32,8 +32,9 @@ class SumsInAnyOrder(DispatchMode):  # type: ignore[no-untyped-call]  # torch le
     element, or only moves elements, sums nothing.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, unit_roundoff: float | None = None) -> None:
         super().__init__()
+        self.unit_roundoff = unit_roundoff  # of sums kept in another format than the tensors'
         self.purse = Purse(seed)
         self.from_left = seed % 2 == 0
         self.found = False  # whether there was a sum
@@ -61,7 +62,7 @@ class SumsInAnyOrder(DispatchMode):  # type: ignore[no-untyped-call]  # torch le
                 dims = args[1] if len(args) > 1 else None
             walked = self._walked(args[position], dims)
             return func(*args[:position], walked, *args[position + 1 :], **kwargs)
-        if _decomposes(func, args, kwargs):
+        if decomposes(func, args, kwargs):
             with self:
                 return DECOMPOSITIONS[func](*args, **kwargs)
         return func(*map(self._grown, args), **kwargs)
@@ -85,7 +86,8 @@ class SumsInAnyOrder(DispatchMode):  # type: ignore[no-untyped-call]  # torch le
         walk = self._signs(rows).cumsum(-1)
         walk = walk.flip(-1) if self.from_left else walk
         self.found = True
-        return torch.addcmul(rows, rows, walk, value=_u(value)).view(terms.shape).movedim(last, dims)
+        off = _off(rows, walk, self.unit_roundoff or _u(value))
+        return off.view(terms.shape).movedim(last, dims)
 
     def _grown(self, value: Any) -> Any:
         if isinstance(value, list | tuple):
@@ -94,10 +96,17 @@ class SumsInAnyOrder(DispatchMode):  # type: ignore[no-untyped-call]  # torch le
             return value
         self.found = True
         walk = self._signs(value) + self._signs(value.flatten()[:1])
-        return torch.addcmul(value, value, walk, value=_u(value) * value.numel() ** 0.5)
+        u = self.unit_roundoff or _u(value)
+        return _off(value, walk, u * value.numel() ** 0.5)
 
     def _signs(self, like: Tensor) -> Tensor:
         return 2 * self.purse.take(coins(like.dtype), like.shape) - 1
+
+
+def _off(value: Tensor, walk: Tensor, unit: float) -> Tensor:
+    """The value times 1 + unit · walk, but for what masks are made of: infinity, or the largest number."""
+    masked = value.abs() > torch.finfo(value.dtype).max / 2
+    return torch.where(masked, value, torch.addcmul(value, value, walk, value=unit))
 
 
 def _may_sum(func: Any, args: Any, kwargs: Any) -> bool:
@@ -125,7 +134,7 @@ def _bent(value: Any) -> Any:
     return torch.ldexp(mantissa + mantissa.sign() * (mantissa.abs() - 0.5) * (1 - mantissa.abs()), exponent)
 
 
-def _decomposes(func: Any, args: Any, kwargs: Any) -> bool:
+def decomposes(func: Any, args: Any, kwargs: Any) -> bool:
     """Whether torch has a decomposition that gives what the operator gives: that of a fused attention does not."""
     if func not in DECOMPOSITIONS or torch.Tag.nondeterministic_seeded in func.tags:
         return False

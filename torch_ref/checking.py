@@ -57,7 +57,8 @@ def check(
     cases: how many ordinary cases decide, those with the most telling shapes first; of the two-layer network a quarter
         as many saturated ones are reported too.
     seed: the same seed gives the same cases and the same verdict.
-    dtype: "float64" or "float32".
+    dtype: "float64", "float32", "bfloat16" or "float16". In the last two, code in torch is given tensors, and other
+        code float16 arrays, or float32 arrays of numbers that bfloat16 has.
     strict: whether saturated cases decide too.
     time: whether to measure a call of the candidate and of autograd.
     on_case: called with the number of cases judged so far.
@@ -90,9 +91,9 @@ def check(
     settings = Settings(cases, seed, PRECISIONS[dtype], strict, time, tuple(only))
     interrupted = False
     if isinstance(against, TwoLayers):
-        against.demand_cases(strict=strict)
+        against.demand_cases(settings.precision, strict=strict)
         try:
-            against = fitted(called, against, settings.only)
+            against = fitted(called, against, settings.only, settings.precision)
         except KeyboardInterrupt:
             interrupted = True
     report = Report(name or _name_of(candidate), against.description, settings.shown(against), interrupted=interrupted)
@@ -146,7 +147,7 @@ def assert_matches_autograd(
     name: what the report calls the candidate; None for its module and name.
     cases: how many ordinary cases decide (100).
     seed: the same seed gives the same cases and the same verdict (0).
-    dtype: "float64" or "float32".
+    dtype: "float64", "float32", "bfloat16" or "float16".
     strict: whether saturated cases decide too.
     time: whether to measure a call of the candidate and of autograd.
     on_case: called with the number of cases judged so far.

@@ -10,9 +10,10 @@ import numpy as np
 
 from torch_ref.candidate.calling import Candidate
 from torch_ref.cases.case import Array, Case, Numbers
+from torch_ref.coarse_comparison import explained_coarsely
 from torch_ref.errors import ContractError, UnusableError
 from torch_ref.results import Comparison, Line
-from torch_ref.rounding import FINER, allowed, bound, farthest, from_arguments, replay
+from torch_ref.rounding import FINER, allowed, bound, farthest, from_arguments, indices, replay
 
 Evaluate: TypeAlias = Callable[[Case], Numbers]
 HOPELESS = 10_000  # times what is allowed after one replay: more than a sum of 10⁹ terms rounds; `bound` has the rest
@@ -36,7 +37,7 @@ def compare(
     could explain it. A breach of the contract ends the comparison, not the program. Raises UnusableError when the
     reference itself is not finite.
     """
-    plain = evaluate(case) if right is None else right
+    plain = evaluate(case.judged) if right is None else right
     largest = {name: _largest(array) for name, array in plain.items()}
     for name, size in largest.items():
         if not isfinite(size):
@@ -45,13 +46,16 @@ def compare(
         answer = candidate(case)
     except ContractError as error:
         return Comparison(case, plain, breach=str(error))
+    came: dict[str, Array | str] = {**answer.problems, **answer.arrays}
     lines = {
-        name: _line(case, name, largest[name], plain[name], answer.arrays.get(name, answer.problems.get(name)))
+        name: _line(case, name, largest[name], plain[name], came[name], answer.formats.get(name))
         for name in plain
-        if case.asks(name) and (name in answer.arrays or name in answer.problems)
+        if case.asks(name) and name in came
     }
     doubtful = {name: line for name, line in lines.items() if not (lazy and (line.passed or line.problem))}
-    if doubtful:
+    if case.precision.coarse:
+        lines |= explained_coarsely(lines, case, evaluate, plain, lazy=lazy, wrong=wrong)
+    elif doubtful:
         _explain(doubt := _Doubt(case, doubtful, lazy, wrong), answer.arrays, plain, evaluate)
         lines |= doubt.lines
     return Comparison(case, plain, answer.arrays, lines)
@@ -138,28 +142,28 @@ def _with(case: Case, line: Line, noise: float, truth: tuple[float, float] | Non
     return replace(line, noise=noise, allowed=limit + autograd_off if yours_off <= limit else limit)
 
 
-def _line(case: Case, name: str, largest: float, right: Array, yours: Array | str | None) -> Line:
-    """What is to be said of an array of the candidate, or why there is none, before any noise is measured."""
-    problem = _problem(yours, right, case) if isinstance(yours, np.ndarray) else yours
+def _line(
+    case: Case, name: str, largest: float, right: Array, yours: Array | str | None, dtype: str | None = None
+) -> Line:
+    """What is to be said of an array of the candidate, or why there is none, before any noise is measured.
+
+    dtype is that of the tensor that it was, if it is not the array's.
+    """
+    problem = _problem(yours, right, case, dtype) if isinstance(yours, np.ndarray) else yours
     label, bound = case.label(name), allowed(case.precision, largest, terms=case.terms)
     if problem or not isinstance(yours, np.ndarray):
         return Line(label, case.precision, largest, allowed=bound, problem=problem)
-    error, place = farthest(yours, right)
-    index = _index(place, right.shape) if right.size else ()
+    one, other, end = yours, right, case.precision.largest
+    if largest > end:  # the format has no such number: its largest, or infinity, is right
+        beyond = np.abs(right) > end
+        one, other = (np.where(beyond, np.clip(array, -end, end), array) for array in (yours, right))
+    error, place = farthest(one, other)
+    index = indices(place, right.shape) if right.size else ()
     if not isfinite(error):
         problem = f"{yours[index]}{f' at {list(index)}' if index else ''}, expected {right[index]}"
-        return Line(label, case.precision, largest, allowed=bound, problem=problem)
+        return Line(label, case.precision, largest, error=np.inf, allowed=bound, problem=problem)
     values = (yours.item(place), right.item(place)) if right.size else (nan, nan)
     return Line(label, case.precision, largest, error, bound, 0.0, index, *values)
-
-
-def _index(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The indices of an element from its place among all of them."""
-    index: list[int] = []
-    for size in reversed(shape):
-        place, at = divmod(place, size)
-        index.append(at)
-    return tuple(reversed(index))
 
 
 def _largest(array: Array) -> float:
@@ -167,11 +171,14 @@ def _largest(array: Array) -> float:
     return max(float(array.item(array.argmax())), -float(array.item(array.argmin()))) if array.size else 0.0
 
 
-def _problem(array: Array, right: Array, case: Case) -> str | None:
+def _problem(array: Array, right: Array, case: Case, dtype: str | None) -> str | None:
     if array.shape != right.shape:
         return f"shape {array.shape}, expected {right.shape}{_hint(array, right, case)}"
-    if array.dtype != right.dtype:
-        return f"dtype {array.dtype}, expected {right.dtype}"
+    expected = right.dtype.name
+    if expected == case.judge.array:  # else the reference itself has another
+        expected = case.precision.name if dtype else case.precision.array
+    if (dtype or array.dtype.name) != expected:
+        return f"dtype {dtype or array.dtype}, expected {expected}"
     return None
 
 

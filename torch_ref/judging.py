@@ -10,6 +10,7 @@ import torch
 
 from torch_ref.candidate.calling import Candidate
 from torch_ref.cases.case import Case
+from torch_ref.coarse import depends_on_format
 from torch_ref.comparison import compare
 from torch_ref.diagnosis.diagnosis import explain_failure
 from torch_ref.errors import ContractError, EndedError
@@ -37,6 +38,12 @@ def judge(
             reference.demand_usable(settings.precision)
             settings.demand_names(reference)
             with reference.lent() as evaluate:
+                if names := _depending_on_format(reference, evaluate, settings):
+                    settings = replace(settings, own_format=True)
+                    outcome.notes.append(
+                        f"is compared with autograd in {settings.precision}: in float64 it gives another "
+                        f"{' and '.join(names)}, so the model depends on the dtype"
+                    )
                 trials = Trials(candidate, reference, evaluate, settings, outcome, on_case)
                 if trials.judge_all() and outcome.failure:
                     _explain(candidate, reference, evaluate, outcome, outcome.failure)
@@ -48,7 +55,7 @@ def judge(
                 if not outcome.ordinary.breaches:
                     measure(candidate, reference, evaluate, settings, outcome)
         except EndedError as error:
-            outcome.end(Comparison(error.case, reference.evaluate(error.case), breach=str(error)))
+            outcome.end(Comparison(error.case, reference.evaluate(error.case.judged), breach=str(error)))
         except KeyboardInterrupt:
             outcome.interrupted = True
 
@@ -57,10 +64,21 @@ def own_noise(reference: BaseReference, settings: Settings) -> dict[str, float]:
     """Autograd's own, of each result and gradient on the first case, in u max|g|."""
     case = reference.cases.draw(*reference.cases.explicit()[0].sizes, seed=settings.seed, precision=settings.precision)
     with _one_thread(), reference.lent() as evaluate:
-        plain = evaluate(case)
-        sizes = noise(partial(evaluate, case), plain)
+        plain = evaluate(case.judged)
+        sizes = noise(partial(evaluate, case.judged), plain, case.precision)
     units = {name: case.precision.unit_roundoff * np.abs(array).max() for name, array in plain.items()}
     return {name: size / units[name] if units[name] else 0.0 for name, size in sizes.items()}
+
+
+def _depending_on_format(reference: BaseReference, evaluate: Evaluate, settings: Settings) -> list[str]:
+    """How is called what the model gives otherwise in a coarse format than in float64, in some explicit case."""
+    if not settings.precision.coarse:
+        return []
+    labels: dict[str, None] = {}
+    for sizes, kind in reference.cases.explicit():
+        case = reference.cases.draw(*sizes, kind=kind, seed=settings.seed, precision=settings.precision)
+        labels |= dict.fromkeys(map(case.label, sorted(depends_on_format(evaluate, case))))
+    return list(labels)
 
 
 def _explain(

@@ -28,12 +28,12 @@ def measure(
 ) -> None:
     """Add to the outcome what the settings ask for.
 
-    Accuracy is measured in every dtype that has a truth, whatever dtype the check is in. It comes last, and a candidate
-    that does not take that dtype, or ends there, has none: it does not count.
+    Accuracy is measured in float32, which has a truth, and digits to compare, whatever dtype the check is in. It comes
+    last, and a candidate that does not take that dtype, or ends there, has none: it does not count.
     """
     if settings.time:
         outcome.times += _times(candidate, reference, evaluate, settings)
-    for precision in (one for one in PRECISIONS.values() if one.truth and settings.accuracy):
+    for precision in (one for one in PRECISIONS.values() if one.truth and not one.coarse and settings.accuracy):
         with suppress(ContractError, EndedError, UnusableError):
             reference.demand_usable(precision)
             outcome.accuracy += _accuracy(candidate, reference, evaluate, settings, precision)

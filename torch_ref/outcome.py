@@ -34,6 +34,7 @@ class Tally:
     failed: int = 0
     vacuous: int = 0
     zero: int = 0
+    own_format: int = 0
     lines: list[Line] = field(default_factory=list)
 
     def add(self, line: Line) -> None:
@@ -43,6 +44,7 @@ class Tally:
         self.failed += not line.passed
         self.vacuous += line.vacuous
         self.zero += line.zero
+        self.own_format += line.own_format
         badness = [(not of.passed, not of.vacuous, of.severity) for of in (self.worst, line)]
         self.worst = line if badness[1] > badness[0] else self.worst
 
@@ -131,6 +133,12 @@ class Summary:
         why = "rounding, or a kink, moves autograd's own by as much as it is large"
         for name, tally in self.tallies.items():
             label, status = tally.worst.label, self.status(name)
+            if tally.own_format:
+                many = f"{tally.own_format} of {self.cases} cases"
+                notes.append(
+                    f"is allowed in {many} for {label} what autograd in {tally.worst.precision} is off autograd in "
+                    "float64: more than rounding explains"
+                )
             if status is Status.ZERO:
                 notes.append(
                     f"has nothing to get wrong in {label}: autograd's own is 0, or rounding alone, in every case"

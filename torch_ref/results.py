@@ -28,6 +28,7 @@ class Line:
     yours: float = np.nan  # there
     autograd: float = np.nan  # there
     problem: str | None = None
+    own_format: bool = False  # whether it is allowed what autograd itself is off the truth in a coarse format
 
     @property
     def passed(self) -> bool:
@@ -47,6 +48,8 @@ class Line:
     @property
     def severity(self) -> float:
         """The error as a multiple of what is allowed: over 1 fails. Infinite where there is no value to compare."""
+        if self.allowed == np.inf:
+            return 0.0
         return np.inf if self.problem else self.error / self.allowed
 
     @property
@@ -70,7 +73,7 @@ class Line:
         if self.problem:
             return f"{self.label}: {self.problem}"
         where = f"[{', '.join(map(str, self.index))}]" if self.index else ""
-        digits = np.dtype(self.precision.name).type  # each digit that the format has, and no more
+        digits = np.dtype(self.precision.array).type  # each digit that the format has, and no more
         values = f"yours {digits(self.yours)!s}, autograd {digits(self.autograd)!s}"
         return f"{self.label}{where}: {values}, off by {self.error:.4g} (allowed {self.allowed:.2g})"
 

@@ -12,10 +12,11 @@ from math import isnan, sqrt
 
 import numpy as np
 
+from torch_ref import coarse
 from torch_ref.any_order import SumsInAnyOrder
 from torch_ref.cases.case import Array, Case, Numbers
 from torch_ref.perturbation import CoarseRounding, DifferentRounding
-from torch_ref.precision import Precision
+from torch_ref.precision import FLOAT64, Precision
 from torch_ref.torch_private import DispatchMode
 
 MARGIN = 8
@@ -119,9 +120,18 @@ def farthest(one: Array, other: Array) -> tuple[float, int]:
     return largest, place
 
 
-def noise(evaluate: Callable[[], Numbers], plain: Numbers) -> dict[str, float]:
-    """The noise of each tensor after all replays."""
-    *_, last = replay(evaluate, plain)
+def indices(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The indices of an element from its place among all of them."""
+    index: list[int] = []
+    for size in reversed(shape):
+        place, at = divmod(place, size)
+        index.append(at)
+    return tuple(reversed(index))
+
+
+def noise(evaluate: Callable[[], Numbers], plain: Numbers, precision: Precision = FLOAT64) -> dict[str, float]:
+    """The noise of each tensor after all replays, of a check in this precision."""
+    *_, last = coarse.replay(evaluate, plain, precision) if precision.coarse else replay(evaluate, plain)
     return last
 
 
@@ -136,4 +146,6 @@ def allowed(precision: Precision, largest: float, noise: float = 0.0, terms: int
     >>> f"{allowed(FLOAT64, largest=1.0):.3g}"
     '8.88e-16'
     """
+    if precision.coarse:
+        return coarse.allowed(precision, largest, noise)
     return MARGIN * (noise + sqrt(terms) * precision.unit_roundoff * largest + precision.smallest_normal)

@@ -13,7 +13,8 @@ class Settings:
     """How many ordinary cases decide, from which seed, in which precision; whether saturated ones do too; and so on.
 
     time and accuracy ask for what else is measured. only are the names that are judged; none means all. saved is the
-    one case to judge instead of any other.
+    one case to judge instead of any other. With own_format, what is right in a coarse format is what autograd gives in
+    that, not in float64.
     """
 
     cases: int = 100
@@ -24,6 +25,7 @@ class Settings:
     only: tuple[str, ...] = ()
     saved: Case | None = None
     accuracy: bool = False
+    own_format: bool = False
 
     def shown(self, reference: BaseReference) -> dict[str, Any]:
         """What a report says of them, with the reference's own."""

@@ -1,18 +1,12 @@
 """Every case of a check, judged: explicit ones, drawn ones, those counted apart, and the smallest that fails."""
 
-import tempfile
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import cycle
-from random import Random
 
-import hypothesis
 import numpy as np
-from hypothesis import HealthCheck, Phase, Verbosity
-from hypothesis.configuration import set_hypothesis_home_dir, storage_directory
-from hypothesis.errors import Flaky, NoSuchExample
 
 from torch_ref.candidate.calling import Candidate, differing
 from torch_ref.cases.case import NORMAL, Case, Numbers
@@ -24,18 +18,8 @@ from torch_ref.reference.base import BaseReference, Evaluate, evaluated
 from torch_ref.results import ZERO, Comparison
 from torch_ref.rounding import allowed, noise
 from torch_ref.settings import Settings
+from torch_ref.shrinking import smallest_of
 
-# With any profile, and inside a test that Hypothesis runs: the same cases for the same seed.
-QUIET = hypothesis.settings(
-    max_examples=100,
-    database=None,
-    deadline=None,
-    derandomize=False,
-    print_blob=False,
-    verbosity=Verbosity.quiet,
-    phases=[Phase.generate, Phase.shrink],
-    suppress_health_check=list(HealthCheck),
-)
 ORDERS = "Fortran", "strided"
 
 
@@ -67,7 +51,9 @@ class Trials:
             stable = [self._judge_twice(drawn(), next(orders), summary) for drawn in explicit]
             if not all(stable):
                 return False
-            others = cases.drawn(count - len(explicit), settings.seed, settings.precision, saturated=saturated)
+            others = map(
+                self._asked, cases.drawn(count - len(explicit), settings.seed, settings.precision, saturated=saturated)
+            )
             for case, right in evaluated(others, self.evaluate):
                 summary.add(self._judge(case, summary.wrong, right))
             self._settle_zeros(summary, (drawn() for drawn in explicit))
@@ -81,10 +67,13 @@ class Trials:
         self.on_case(self.outcome.ordinary.cases + self.outcome.saturated.cases)
         return self._compare(case, wrong, right)
 
+    def _asked(self, case: Case) -> Case:
+        asked, own_format = self.settings.only, self.settings.own_format
+        return replace(case, asked=asked, own_format=own_format) if asked or own_format else case
+
     def _compare(self, case: Case, wrong: Collection[str] = (), right: Numbers | None = None) -> Comparison:
-        asked = replace(case, asked=self.settings.only) if self.settings.only else case
         try:
-            return compare(self.candidate, asked, self.evaluate, wrong=wrong, right=right)
+            return compare(self.candidate, self._asked(case), self.evaluate, wrong=wrong, right=right)
         except UnusableError:
             if case.kind == NORMAL:
                 raise
@@ -126,7 +115,7 @@ class Trials:
         except ContractError as error:
             return str(error)
         names = differing(first, again)
-        measured = noise(partial(self.evaluate, case), right) if names else {}
+        measured = noise(partial(self.evaluate, case.judged), right, case.precision) if names else {}
         for name in names:
             bound = allowed(case.precision, float(np.abs(right[name]).max()), measured[name], case.terms)
             with np.errstate(invalid="ignore"):
@@ -141,8 +130,8 @@ class Trials:
         """Where no case proves anything of a line: is it zero? Its noise was measured only until it passed."""
         doubtful = {name: tally for name, tally in summary.tallies.items() if tally.status is Status.UNTESTED}
         for case in cases if doubtful else ():
-            right = self.evaluate(case)
-            measured = noise(partial(self.evaluate, case), right)
+            right = self.evaluate(case.judged)
+            measured = noise(partial(self.evaluate, case.judged), right, case.precision)
             doubtful = {n: tally for n, tally in doubtful.items() if np.abs(right[n]).max() <= ZERO * measured[n]}
         for tally in doubtful.values():
             tally.zero = tally.cases
@@ -176,24 +165,9 @@ class Trials:
         """Make the failure that counts the smallest case that fails."""
         if (failure := self.outcome.failure) is None:
             return
-        strategy = self.reference.cases.like(failure.case)
         summaries = self.outcome.ordinary, self.outcome.saturated, *self.outcome.asides.values()
         (summary,) = (summary for summary in summaries if summary.failure is failure)
-        with _files_elsewhere(), suppress(NoSuchExample, Flaky):  # then the smallest failure so far will have to do
-            random = Random(self.settings.seed)  # noqa: S311  # nothing secret about it
-            fails = lambda case: not self._judge(case, summary.wrong).passed  # noqa: E731
-            smallest = hypothesis.find(strategy, fails, settings=QUIET, random=random)
+        fails = lambda case: not self._judge(case, summary.wrong).passed  # noqa: E731
+        if smallest := smallest_of(self.reference.cases.like(failure.case), fails, self.settings.seed):
             shrunk = self._judge(smallest)
             summary.failure = failure if shrunk.passed else shrunk
-
-
-@contextmanager
-def _files_elsewhere() -> Iterator[None]:
-    """While entered, Hypothesis leaves no .hypothesis in the user's folder."""
-    before = storage_directory(intent_to_write=False).home_directory
-    with tempfile.TemporaryDirectory() as folder:
-        set_hypothesis_home_dir(folder)
-        try:
-            yield
-        finally:
-            set_hypothesis_home_dir(before)

@@ -33,6 +33,7 @@ def test_json_is_the_documented_interface(mine, capsys):
         assert set(candidate) == {
             "name", "dtype", "verdict", "interrupted", "ordinary", "saturated", "failure", "diagnosis", "notes",
             "seconds_per_call", "asides", "times", "place", "accuracy", "grids",
+            "diagnosed_in",
         }  # fmt: skip
         for kind, cases in ("ordinary", 20), ("saturated", 5):
             assert set(candidate[kind]) == {"cases", "failed", "vacuous", "tensors"}

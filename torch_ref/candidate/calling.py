@@ -14,10 +14,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from torch_ref.candidate.forms import advice, called, can_be_asked, demand_arguments, place_of
+from torch_ref.candidate.forms import advice, called, can_be_asked, demand_arguments, is_in_torch, place_of
 from torch_ref.candidate.kinds import form_of_operators, parameters_of
 from torch_ref.candidate.naming import named
 from torch_ref.candidate.printing import kept_out
+from torch_ref.candidate.tensors import array_of
 from torch_ref.cases.case import Array, Case, Numbers
 from torch_ref.errors import ContractError, plain, summary
 from torch_ref.precision import Precision
@@ -31,12 +32,14 @@ _copy, _as_array, _errstate = np.array, np.asarray, np.errstate
 class Answer:
     """What a candidate returned for a case, by name: arrays of any shape, or why there is none.
 
-    A result that it leaves out is in neither. printed says whether it wrote to standard output.
+    A result that it leaves out is in neither. printed says whether it wrote to standard output. formats are the dtypes
+    of what code in torch returned, where it was given tensors in a format that NumPy has not.
     """
 
     arrays: Numbers = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     printed: bool = False
+    formats: dict[str, str] = field(default_factory=dict)
 
 
 class Candidate(Protocol):
@@ -94,7 +97,10 @@ class InProcess:
             values = named(returned, self.results, case)
         except ContractError as error:
             raise ContractError(f"{error}{advice(self.code, case)}") from None
-        return _answer(values, case.precision, printed=printed.anything)
+        answer = _answer(values, case.precision, printed=printed.anything)
+        if case.precision.array != case.precision.name and is_in_torch(self.code, case):
+            answer.formats.update({n: str(values[n].dtype).removeprefix("torch.") for n in answer.arrays})
+        return answer
 
     def time(self, case: Case, number: int) -> float:
         """The seconds that so many calls take. Raises ContractError when one raises or exits."""
@@ -148,11 +154,10 @@ def as_array(value: Any, precision: Precision) -> Array:
     # Only who has imported torch can return its tensors; a torch.py of their own has none.
     tensors: Any = getattr(sys.modules.get("torch"), "Tensor", ())
     if isinstance(value, tensors):
-        tensor: Array = value.detach().cpu().numpy()
-        return tensor
+        return array_of(value, precision)
     array = _as_array(value)
     bare = isinstance(value, float | list | tuple) and array.dtype == np.float64
-    return array.astype(precision.name) if bare else array
+    return array.astype(precision.array) if bare else array
 
 
 def differing(first: Numbers, again: Numbers) -> list[str]:

@@ -32,7 +32,12 @@ def called(
 
 def can_be_asked(code: Any, case: Case) -> bool:
     """Whether there is anything to ask: one gradient alone is asked of code in torch only."""
-    return not case.alone or (is_torch(code, case) and not _pair(code, case))
+    return not case.alone or is_in_torch(code, case)
+
+
+def is_in_torch(code: Any, case: Case) -> bool:
+    """Whether it is given tensors, and its own backward pass is what is judged."""
+    return is_torch(code, case) and not _pair(code, case)
 
 
 def _pair(code: Any, case: Case) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from torch_ref.candidate.kinds import is_function, is_module, parameters_of, takes
+from torch_ref.candidate.tensors import tensors_of, write_back
 from torch_ref.cases.case import Array, Case
 from torch_ref.errors import ContractError
 
@@ -46,7 +47,7 @@ def differentiated(code: Any, case: Case, arrays: Mapping[str, Array], results: 
     gives another gradient.
     """
     torch = import_module("torch")
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    tensors = tensors_of(arrays, case.precision)
     leaves = [tensors[name].requires_grad_() for name in case.differentiated if case.alone in ("", name)]
     own = {name: tensor for name, tensor in tensors.items() if name not in case.upstream}
     with torch.enable_grad():
@@ -62,6 +63,7 @@ def differentiated(code: Any, case: Case, arrays: Mapping[str, Array], results: 
         pairs = [(out, upstream[name]) for name, out in outs.items() if name not in without]
         outputs = tuple(out.detach().clone() if isinstance(out, torch.Tensor) else out for out in outputs)
         gradients = _gradients(pairs, leaves, twice=bool(case.alone))  # which may write to what it has returned
+    write_back(tensors, arrays, case.precision)
     by_name = dict(zip([case.alone] if case.alone else case.differentiated, gradients, strict=True))
     return outputs if len(results) > 1 else outputs[0], tuple(map(by_name.get, case.differentiated))
 

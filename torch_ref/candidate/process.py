@@ -67,7 +67,8 @@ class Process:
                 raise _GoneError(MEDDLED)
             texts = {name: plain(str(problem)) for name, problem in problems.items()}
             printed = self.child.has_printed or bool(reply.get("printed"))
-            return Answer(arrays, texts, printed)
+            formats = {str(name): plain(str(dtype)) for name, dtype in dict(reply.get("formats") or {}).items()}
+            return Answer(arrays, texts, printed, formats)
 
     def time(self, case: Case, number: int) -> float:
         """The seconds that so many calls take, measured there. Raises what a call raises."""

@@ -30,6 +30,8 @@ class Case:
     alone is the one argument whose gradient code in torch is asked for, as ctx.needs_input_grad says; "" for all.
     With step, a candidate is a training step, and what is differentiated are the parameters that it changes; None
     where there is no such thing.
+    origin is the format that arguments were in, where they have been widened; with own_format, what is right is what
+    autograd computes in the format of the case, however coarse.
     """
 
     seed: int
@@ -45,6 +47,8 @@ class Case:
     asked: tuple[str, ...] = ()
     alone: str = ""
     step: bool | None = None
+    origin: Precision | None = None
+    own_format: bool = False
 
     @property
     def size(self) -> int:
@@ -90,14 +94,32 @@ class Case:
         """The same case with these arguments in place of its own."""
         return replace(self, arguments=self.arguments | arrays)
 
-    def in_truth(self) -> "Case":
-        """The same case, its floating-point arguments widened to the format in which the truth is computed."""
-        truth = self.precision.truth or self.precision
+    def widened(self, precision: Precision) -> "Case":
+        """The same case, its floating-point arguments widened to another format."""
         arguments = {
-            name: array.astype(truth.name) if array.dtype.kind == "f" else array
+            name: array.astype(precision.array) if array.dtype.kind == "f" else array
             for name, array in self.arguments.items()
         }
-        return replace(self, arguments=arguments, precision=truth)
+        return replace(self, arguments=arguments, precision=precision, origin=self.precision, own_format=False)
+
+    def in_truth(self) -> "Case":
+        """The same case in the format in which the truth is computed."""
+        return self.widened(self.precision.truth or self.precision)
+
+    @property
+    def judge(self) -> Precision:
+        """The format in which what is right is computed: that of the truth, if its own is coarse."""
+        coarse = self.precision.coarse and not self.own_format
+        return self.precision.truth if coarse and self.precision.truth else self.precision
+
+    @property
+    def judged(self) -> "Case":
+        """The same case in that format."""
+        return self if self.judge is self.precision else self.widened(self.judge)
+
+    def in_own_format(self) -> "Case":
+        """The same case, what is right being what autograd computes in its format, however coarse."""
+        return replace(self, own_format=True)
 
     def __str__(self) -> str:
         sizes = " ".join(f"{name}={size}" for name, size in self.sizes.items())

@@ -13,6 +13,7 @@ from torch_ref.precision import PRECISIONS
 from torch_ref.two_layers.options import Activation, Layout, Loss, Reduction, Shapes
 
 BUILT_IN = "numpy_impl:loss_and_grads"
+BUILT_IN_ARRAYS = "float32", "float64"  # that it takes
 AT_ONCE = 8  # times what one pass takes is held at once: by the case, torch, its replays, the candidate
 LONGEST = 1e6  # seconds, eleven days
 
@@ -70,6 +71,9 @@ def demand_sense(options: argparse.Namespace) -> None:
         raise UnusableError(f"{BUILT_IN} is of a sigmoid and bce; name a candidate for another network")
     if not options.candidates and (options.layout or options.step):
         raise UnusableError(f"--layout and --step: {BUILT_IN} has neither; name a candidate")
+    if not options.candidates and options.dtype and PRECISIONS[options.dtype].array not in BUILT_IN_ARRAYS:
+        arrays = " and ".join(BUILT_IN_ARRAYS)
+        raise UnusableError(f"--dtype {options.dtype}: {BUILT_IN} takes {arrays}; name a candidate for another dtype")
     if options.layout is not None:
         Layout.of(options.layout)
     if options.step and options.strict:

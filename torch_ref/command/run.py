@@ -124,7 +124,10 @@ def _check(options: argparse.Namespace, candidates: Mapping[str, Candidate], ref
     outcomes: list[Outcome] = []
     with remembered() as raise_again:
         for (name, candidate), dtype in product(candidates.items(), dtypes):
-            against = fitted(candidate, reference, options.only) if isinstance(reference, TwoLayers) else reference
+            against = reference
+            if isinstance(reference, TwoLayers):
+                reference.demand_cases(PRECISIONS[dtype], strict=options.strict)
+                against = fitted(candidate, reference, options.only, PRECISIONS[dtype])
             accuracy = bool(options.html) and dtype == dtypes[-1]  # once
             settings = replace(_settings(options, against, dtype), accuracy=accuracy)
             outcome = Outcome(plain(name), against.description, settings.shown(against))

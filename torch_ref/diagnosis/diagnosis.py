@@ -7,26 +7,30 @@ import numpy as np
 from torch_ref.candidate.calling import Candidate
 from torch_ref.diagnosis.clipping import clipped
 from torch_ref.diagnosis.data import dropped, ignored
-from torch_ref.diagnosis.evidence import Evidence, gather
+from torch_ref.diagnosis.evidence import APPROXIMATE, Evidence
 from torch_ref.diagnosis.factors import factors
 from torch_ref.diagnosis.forms import forms, precision
 from torch_ref.diagnosis.graph.detector import graph_edits
 from torch_ref.diagnosis.sizes import only_for
+from torch_ref.diagnosis.widened import right_when_wider, widest
+from torch_ref.errors import UnusableError
 from torch_ref.outcome import Outcome
 from torch_ref.reference.base import BaseReference
 from torch_ref.results import Comparison, Finding
 
-APPROXIMATE = 1e-4  # relative: what is nearer than this is no mistake in the chain
-
 
 def explain_failure(candidate: Candidate, reference: BaseReference, outcome: Outcome, failure: Comparison) -> None:
     """Add to the outcome what differs and why: from the numbers on a few telling cases, or the sizes that fail."""
-    evidence = gather(candidate, reference, failure.case)
+    summaries = [outcome.ordinary, outcome.saturated, *outcome.asides.values()]
+    wrong = {name for summary in summaries for name, tally in summary.tallies.items() if tally.failed}
+    evidence = widest(candidate, reference, failure, wrong)
     outcome.evidence = evidence.comparisons
     judged = [outcome.saturated] if failure.case.saturated else [outcome.ordinary, *outcome.asides.values()]
     sizes = [of for summary in judged for of in summary.outcomes]
     conditions = only_for([*sizes, (failure.case.sizes, False)], tuple(failure.autograd))
-    if any(comparison.breach for comparison in evidence.comparisons) or not evidence.wrong:
+    if lost := list(right_when_wider(evidence, failure)):
+        outcome.findings = lost + conditions
+    elif any(comparison.breach for comparison in evidence.comparisons) or not evidence.wrong:
         outcome.findings = conditions
     else:
         outcome.findings = diagnose(evidence)
@@ -38,11 +42,17 @@ def explain_failure(candidate: Candidate, reference: BaseReference, outcome: Out
 def nearer(comparison: Comparison, reference: BaseReference) -> list[str]:
     """Where a format of higher precision has the truth: how far the candidate and autograd are off it."""
     truth = comparison.case.precision.truth
-    right = reference.evaluate(comparison.case.in_truth()) if truth and comparison.breach is None else {}
+    if not truth or comparison.breach is not None:
+        return []
+    right = reference.evaluate(comparison.case.in_truth())
+    try:
+        own = reference.evaluate(comparison.case)
+    except UnusableError:  # torch has not all of its operators in every format
+        return []
     lines = []
     for name, line in comparison.lines.items():
-        if right and not line.passed and line.problem is None:
-            yours, autograd = (np.abs(of[name] - right[name]).max() for of in (comparison.yours, comparison.autograd))
+        if not line.passed and line.problem is None:
+            yours, autograd = (np.abs(of[name] - right[name]).max() for of in (comparison.yours, own))
             lines.append(f"{line.label} against {truth}: yours is off by {yours:.1e}, autograd by {autograd:.1e}")
     return lines
 
@@ -50,7 +60,8 @@ def nearer(comparison: Comparison, reference: BaseReference) -> list[str]:
 def diagnose(evidence: Evidence) -> list[Finding]:
     """Explain what differs, each name once, by the detectors of the reference in their order."""
     findings: list[Finding] = []
-    for detector in evidence.reference.detectors or GENERAL:
+    coarse = evidence.first.case.precision.coarse  # where nearly everything could be an explanation
+    for detector in IN_COARSE_FORMATS if coarse else evidence.reference.detectors or GENERAL:
         explained = {name for finding in findings for name in finding.tensors}
         findings += detector(evidence, [name for name in evidence.wrong if name not in explained])
     return findings
@@ -88,3 +99,4 @@ def unexplained(
 
 
 GENERAL = (factors, clipped, forms, precision, dropped, ignored, nothing_to_compare, graph_edits, unexplained)
+IN_COARSE_FORMATS = (forms, nothing_to_compare, unexplained)

@@ -12,6 +12,7 @@ from torch_ref.reference.base import BaseReference, Evaluate
 from torch_ref.results import Comparison
 
 TRIES = 12
+APPROXIMATE = 1e-4  # relative: what is nearer than this is no mistake in the chain
 ROUGHLY = 1e-6  # relative: further off is wrong, whatever the noise
 
 
@@ -84,7 +85,7 @@ def most_wrong_first(candidate: Candidate, reference: BaseReference, cases: list
 
 def _count_wrong(candidate: Candidate, case: Case, evaluate: Evaluate) -> int:
     """Roughly: without measuring what rounding does."""
-    right = evaluate(case)
+    right = evaluate(case.judged)
     try:
         yours = candidate(case).arrays
     except ContractError:

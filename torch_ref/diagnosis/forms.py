@@ -69,13 +69,14 @@ def precision(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
     if evidence.first.case.precision.truth:
         return
     arrays = {name: [comparison.yours.get(name) for comparison in evidence.comparisons] for name in wrong}
-    single = tuple(name for name, of in arrays.items() if all(map(_is_single, of)))
+    single = tuple(name for name, of in arrays.items() if all(map(is_single, of)))
     if single:
         text = f"{evidence.labels(single)}: every element is a float32; something is computed in that."
         yield Finding("precision", "float32", single, text)
 
 
-def _is_single(array: Array | None) -> bool:
+def is_single(array: Array | None) -> bool:
+    """Whether every element of a float64 array is a float32, and it is not all zero."""
     if array is None or array.dtype != np.float64 or not np.isfinite(array).all():
         return False
     with np.errstate(over="ignore"):

@@ -99,7 +99,7 @@ class BaseReference(ABC):
 
     def _demand_repeatable(self, case: Case) -> None:
         with self.lent() as evaluate:
-            first, second = evaluate(case), evaluate(case)
+            first, second = evaluate(case.judged), evaluate(case.judged)
         for name, array in first.items():
             if array.tobytes() != second[name].tobytes():
                 why = "is dropout active? call model.eval()"
@@ -122,5 +122,5 @@ def evaluated(cases: Iterator[Case], evaluate: Evaluate) -> Iterator[tuple[Case,
 
 def _result(case: Case, evaluate: Evaluate) -> Numbers | None:
     with suppress(UnusableError):
-        return evaluate(case)
+        return evaluate(case.judged)
     return None

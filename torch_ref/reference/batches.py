@@ -10,6 +10,7 @@ from torch import nn
 
 from torch_ref.cases.case import NORMAL, Array, Case, Numbers, Pack, log_uniform
 from torch_ref.cases.drawing import WIDE, Aside, Cases, Explicit, Sizes
+from torch_ref.cases.formats import in_format
 from torch_ref.cases.ranges import Range
 from torch_ref.errors import UnusableError, summary
 from torch_ref.precision import FLOAT64, Precision
@@ -102,7 +103,7 @@ class Batches(Cases):
         case = Case(
             seed=seed,
             sizes=dict(zip(self.ranges, sizes, strict=True)),
-            arguments=given | {name: np.array(scale * p, precision.name, order="C") for name, p in parameters.items()},
+            arguments=given | {name: in_format(scale * p, precision) for name, p in parameters.items()},
             differentiated=(),
             precision=precision,
             saturated=saturated,
@@ -117,11 +118,13 @@ def usable(name: str, value: Any, precision: Precision) -> Array:
     """The array, C-contiguous, in the check's dtype if it is floating-point. Raises UnusableError for anything else."""
     try:
         array = np.asarray(value)
+    except TypeError as error:  # a tensor in a format that NumPy has not
+        raise UnusableError(f"reference: draw gives {name} that are no array: {error}") from None
     except ValueError as error:  # a ragged list
         raise UnusableError(f"reference: draw gives {name} that are no array, but ragged: {error}") from None
     if array.dtype == object:
         raise UnusableError(f"reference: draw gives {name} as a {type(value).__name__}, expected an array of numbers")
-    if array.dtype.kind not in "biu" and array.dtype.char not in "fd":
+    if array.dtype.kind not in "biu" and array.dtype.char not in "efd":
         raise UnusableError(
             f"reference: draw gives {name} of dtype {array.dtype}, expected float32, float64 or integers"
         )
@@ -129,4 +132,4 @@ def usable(name: str, value: Any, precision: Precision) -> Array:
         raise UnusableError(
             f"reference: draw gives {name} with {array[~np.isfinite(array)][0]}, expected finite values"
         )
-    return np.array(array, precision.name if array.dtype.kind == "f" else array.dtype, order="C")
+    return np.array(in_format(array, precision) if array.dtype.kind == "f" else array, order="C")

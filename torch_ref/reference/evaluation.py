@@ -15,7 +15,8 @@ from torch_ref.cases.case import Array, Case, Numbers
 from torch_ref.errors import UnusableError, summary
 from torch_ref.precision import PRECISIONS, Precision
 from torch_ref.reference.base import BaseReference, Evaluate
-from torch_ref.reference.lending import lent
+from torch_ref.reference.lending import dtypes_of, lent
+from torch_ref.reference.tensors import array_of, tensor_of
 from torch_ref.torch_private import TARGET_SIZE_WARNING
 
 
@@ -70,12 +71,12 @@ class ModuleReference(BaseReference):
         with lent(*modules, given=self.network) as renew:
 
             def evaluate(case: Case) -> Numbers:
-                renew(getattr(torch, case.precision.name))
+                renew(*dtypes_of(case))
                 for name, parameter in parameters.items():
-                    parameter.data = self.as_parameter(name, torch.from_numpy(case.arguments[name]))
+                    parameter.data = self.as_parameter(name, tensor_of(case.arguments[name], case.precision))
                 # Copies, since a model may write to what it is given; NumPy's, since torch's would be perturbed.
                 given = {name: array for name, array in case.arguments.items() if name not in parameters}
-                data = {name: torch.from_numpy(array.copy()) for name, array in given.items()}
+                data = {name: tensor_of(array.copy(), case.precision) for name, array in given.items()}
                 leaves = [
                     parameters[name] if name in parameters else data[name].requires_grad_()
                     for name in case.differentiated
@@ -94,7 +95,7 @@ class ModuleReference(BaseReference):
         return (self._loss(case, {name: t for name, t in tensors.items() if name not in names}, network),)
 
     def _differentiated(self, case: Case, loss: Tensor, leaves: list[Tensor]) -> Numbers:
-        numbers = {"loss": loss.detach().numpy()}
+        numbers = {"loss": array_of(loss)}
         grads = torch.autograd.grad(loss, leaves, allow_unused=True)
         for name, grad in zip(case.differentiated, grads, strict=True):
             if grad is None:
@@ -157,5 +158,4 @@ def dense(name: str, gradient: Tensor) -> Array:
     """A gradient as an array. Raises UnusableError for a sparse one."""
     if gradient.layout is not torch.strided:
         raise UnusableError(f"reference: the gradient of {name} is sparse, expected a dense one; say sparse=False")
-    array: Array = gradient.numpy()
-    return array
+    return array_of(gradient)

@@ -7,12 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torch_ref.cases.case import Array
+from torch_ref.cases.case import Array, Case
 
 
 @contextmanager
-def lent(*modules: nn.Module, given: nn.Module | None = None) -> Iterator[Callable[[torch.dtype], None]]:
+def lent(*modules: nn.Module, given: nn.Module | None = None) -> Iterator[Callable[..., None]]:
     """While entered, the function given makes the modules' parameters and buffers new copies, floats in that dtype.
+
+    If it is given two, floats are rounded to the second first.
 
     The parameters of `given`, one of them, are left alone: a case brings its own. Afterwards all are the tensors they
     were before, with the values they had: running statistics too.
@@ -26,11 +28,12 @@ def lent(*modules: nn.Module, given: nn.Module | None = None) -> Iterator[Callab
         for name, buffer in part.named_buffers(recurse=False)
     ]
 
-    def renew(dtype: torch.dtype) -> None:
+    def renew(dtype: torch.dtype, first: torch.dtype | None = None) -> None:
         for parameter, data in copied:
-            parameter.data = _copy(data, dtype)
+            parameter.data = _copy(data, dtype, first)
         for part, name, buffer in buffers:
-            setattr(part, name, _copy(buffer, dtype if buffer.is_floating_point() else buffer.dtype))
+            real = buffer.is_floating_point()
+            setattr(part, name, _copy(buffer, dtype, first) if real else _copy(buffer, buffer.dtype))
 
     try:
         yield renew
@@ -41,8 +44,15 @@ def lent(*modules: nn.Module, given: nn.Module | None = None) -> Iterator[Callab
             setattr(part, name, buffer)
 
 
-def _copy(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.empty(tensor.shape, dtype=dtype).copy_(tensor)  # in place: not perturbed in a replay
+def dtypes_of(case: Case) -> tuple[torch.dtype, ...]:
+    """That of a case; and, of one whose arguments have been widened, that in which they were."""
+    formats = (case.precision, case.origin) if case.origin else (case.precision,)
+    return tuple(getattr(torch, precision.name) for precision in formats)
+
+
+def _copy(tensor: Tensor, dtype: torch.dtype, first: torch.dtype | None = None) -> Tensor:
+    rounded = tensor if first is None else tensor.to(first)
+    return torch.empty(tensor.shape, dtype=dtype).copy_(rounded)  # in place: not perturbed in a replay
 
 
 def redrawn(module: nn.Module, rng: np.random.Generator) -> dict[str, Array]:

@@ -14,6 +14,7 @@ from torch_ref.errors import UnusableError
 from torch_ref.precision import Precision
 from torch_ref.reference.batches import BATCH, Batches, Data, usable
 from torch_ref.reference.evaluation import ModuleReference
+from torch_ref.reference.tensors import array_of
 from torch_ref.results import Description
 
 
@@ -125,7 +126,7 @@ class ModuleBatches(Batches):
             (first, _), *_ = self.reference.model.named_parameters()
             raise UnusableError(f"reference: {first} does not require a gradient, expected one parameter at least to")
         buffers = dict(self.reference.model.named_buffers()) if self.reference.buffers else {}
-        arrays = {name: usable(name, buffer.detach(), case.precision) for name, buffer in buffers.items()}
+        arrays = {name: usable(name, array_of(buffer), case.precision) for name, buffer in buffers.items()}
         return replace(case, arguments=case.arguments | arrays, differentiated=names)
 
 

@@ -12,13 +12,15 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from torch_ref.cases.case import UPSTREAM, Array, Case, Numbers
+from torch_ref.cases.formats import in_format
 from torch_ref.cases.ranges import Range, demand_range
 from torch_ref.errors import UnusableError, summary
 from torch_ref.precision import Precision
 from torch_ref.reference.base import BaseReference, Evaluate
 from torch_ref.reference.batches import BATCH, Batches, Data, usable
 from torch_ref.reference.evaluation import demand_usable_parameter, dense
-from torch_ref.reference.lending import lent
+from torch_ref.reference.lending import dtypes_of, lent
+from torch_ref.reference.tensors import array_of, tensor_of
 from torch_ref.results import Description
 
 
@@ -94,7 +96,7 @@ class Operator(BaseReference):
         with lent(*modules, given=self.module) as renew:
 
             def evaluate(case: Case) -> Numbers:
-                renew(getattr(torch, case.precision.name))
+                renew(*dtypes_of(case))
                 tensors = _tensors(case)
                 leaves = [tensors[name].requires_grad_() for name in case.differentiated]
                 with torch.enable_grad():
@@ -121,7 +123,7 @@ class Operator(BaseReference):
     def _differentiated(
         self, case: Case, outputs: dict[str, Tensor], tensors: dict[str, Tensor], leaves: list[Tensor]
     ) -> Numbers:
-        numbers: Numbers = {name: output.detach().numpy() for name, output in outputs.items()}
+        numbers: Numbers = {name: array_of(output) for name, output in outputs.items()}
         differentiable = {name: output for name, output in outputs.items() if output.requires_grad}
         if not differentiable:
             raise UnusableError("reference: no output depends on an argument that has a gradient, expected one to")
@@ -137,7 +139,7 @@ class Operator(BaseReference):
         """What the function returns for a case, without a gradient."""
         modules = [self.module] if self.module else []
         with lent(*modules, given=self.module) as renew, torch.no_grad():
-            renew(getattr(torch, case.precision.name))
+            renew(*dtypes_of(case))
             return self.results_of(case, _tensors(case))
 
     def demand_usable(self, precision: Precision) -> None:
@@ -173,9 +175,9 @@ class OperatorCalls(Batches):
             raise UnusableError(
                 "reference: no argument has a gradient, expected a floating-point one that is not constant"
             )
-        outputs = self.reference.outputs(case)
+        outputs = self.reference.outputs(case.judged)
         upstream = {
-            upstream_of(name): np.asarray(rng.standard_normal(tuple(output.shape)), case.precision.name)
+            upstream_of(name): in_format(rng.standard_normal(tuple(output.shape)), case.precision)
             for name, output in zip(_names_of(outputs), outputs, strict=True)
             if output.is_floating_point()
         }
@@ -194,4 +196,4 @@ def _names_of(outputs: tuple[Tensor, ...]) -> tuple[str, ...]:
 
 def _tensors(case: Case) -> dict[str, Tensor]:
     """The arguments as tensors, copied by NumPy: torch's copies would be perturbed in a replay."""
-    return {name: torch.from_numpy(array.copy()) for name, array in case.arguments.items()}
+    return {name: tensor_of(array.copy(), case.precision) for name, array in case.arguments.items()}

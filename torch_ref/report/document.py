@@ -73,6 +73,12 @@ class Document:
         }
 
 
+def diagnosed_in(outcome: Outcome) -> str | None:
+    """The dtype in which the mistake was looked for, if it is another than that of the check."""
+    dtypes = {comparison.case.precision.name for comparison in outcome.evidence if outcome.findings}
+    return next(iter(dtypes - {outcome.settings["dtype"]}), None)
+
+
 def command_of(outcome: Outcome) -> str:
     """The command that gives this outcome again."""
     words = ["gradgate", outcome.name, *outcome.reference.words]

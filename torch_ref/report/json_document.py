@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from torch_ref.outcome import Outcome, Status, Summary, Tally
-from torch_ref.report.document import Document, command_of
+from torch_ref.report.document import Document, command_of, diagnosed_in
 from torch_ref.report.picture import grids
 from torch_ref.results import Line
 
@@ -56,6 +56,7 @@ def _candidate(outcome: Outcome) -> dict[str, Any]:
             "reproduce": command_of(outcome),
         },
         "diagnosis": [asdict(finding) for finding in outcome.findings],
+        "diagnosed_in": diagnosed_in(outcome),
         "notes": outcome.notes,
         "seconds_per_call": outcome.times[0].candidate if outcome.times else None,
         "asides": {title: _summary(summary) for title, summary in outcome.asides.items()},

@@ -2,7 +2,7 @@
 
 from torch_ref.outcome import Outcome
 from torch_ref.report.columns import in_columns
-from torch_ref.report.document import Document, command_of
+from torch_ref.report.document import Document, command_of, diagnosed_in
 from torch_ref.report.picture import grids, picture
 from torch_ref.report.table import tables
 from torch_ref.results import Lockstep
@@ -39,7 +39,8 @@ def explanation(outcome: Outcome) -> list[str]:
         return lines
     if outcome.findings:
         findings = (f"- {finding.text}" for finding in outcome.findings)
-        lines += ["", f"What is wrong with {outcome.name}", *_indented(*findings)]
+        where = f", as {dtype} shows it" if (dtype := diagnosed_in(outcome)) else ""
+        lines += ["", f"What is wrong with {outcome.name}{where}", *_indented(*findings)]
     heading = "The case it does not come back from" if outcome.ended else "The smallest case that fails"
     lines += ["", heading, *_indented(str(outcome.failure), *outcome.nearer)]
     if (breach := outcome.ordinary.breach) and outcome.failure.breach is None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -11,20 +11,34 @@ import torch
 from numpy_impl import Parameters
 from torch_ref.cases.case import NORMAL, Array, Case, log_uniform
 from torch_ref.cases.drawing import WIDE, Aside, Cases, Explicit, Sizes
+from torch_ref.cases.formats import in_format
 from torch_ref.cases.ranges import Range
 from torch_ref.precision import FLOAT64, Precision
 from torch_ref.two_layers.layouts import laid_out
 from torch_ref.two_layers.options import OURS, Activation, Layout, Shapes
 from torch_ref.two_layers.stages import ACTIVATIONS
 
-# Of |G1|, in ordinary cases: σ′(G1) as exp(-G1) / (1 + exp(-G1))² is still finite in float32.
-HIDDEN = 40.0
-# Of |G2|, the output layer's pre-activation. Up to ORDINARY no logarithm is clamped and no S2 rounds to 1 in either
-# dtype, so any correct formula must match. Beyond SATURATED torch's own loss leaves the true function.
-ORDINARY = 12.0
-SATURATED = {"float32": 17.0, "float64": 28.0}
+
+class Limits(NamedTuple):
+    """Of the pre-activations in a dtype.
+
+    Up to |G1| = hidden, σ′(G1) as exp(-G1) / (1 + exp(-G1))² is finite. Up to |G2| = ordinary, no logarithm is clamped
+    and 1 - S2 has digits left: any correct formula must match. From saturated on, torch's loss leaves the function.
+    """
+
+    hidden: float
+    ordinary: float
+    saturated: float
+
+
+LIMITS = {
+    "float64": Limits(hidden=40.0, ordinary=12.0, saturated=28.0),
+    "float32": Limits(hidden=40.0, ordinary=12.0, saturated=17.0),
+    "bfloat16": Limits(hidden=40.0, ordinary=4.0, saturated=7.0),
+    "float16": Limits(hidden=5.0, ordinary=6.0, saturated=9.0),
+}
 SCALES = 0.1, 40.0  # of the weights of a wide case; in the others their variance is 1
-LARGEST = 30.0  # the largest |G2| of a saturated case, in units of SATURATED
+LARGEST = 30.0  # the largest |G2| of a saturated case, in units of the smallest
 BINARY, LARGE_INPUTS, LARGE_WEIGHTS = "binary", "large inputs", "large weights"
 INPUTS = 1e2, 1e4  # the size of large inputs: ∂L/∂W1 then exceeds what gradients are clipped at
 WEIGHTS = 1e3  # the largest of large weights: likewise for ∂L/∂B1
@@ -105,8 +119,9 @@ class TwoLayerCases(Cases):
 
         Ordinary: |G1| <= 40 and |G2| <= 12 for every sample, by scaling weights down. Saturated: at least one |G2|
         beyond 17 (float32) or 28 (float64), by scaling W2 and B2 up, and the hidden units are driven hard too. Targets
-        are 0 or 1 in half of the seeds and anything between in the others.
+        are 0 or 1 in half of the seeds and anything between in the others. `LIMITS` has those of other dtypes.
         """
+        limits = LIMITS[precision.name]
         batch, inputs, hidden, outputs = sizes
         rng = np.random.default_rng(seed)
         wide = rng.integers(WIDE) == 0
@@ -123,19 +138,19 @@ class TwoLayerCases(Cases):
         if saturated:
             first = max(first, SCALES[1] / 4)
         else:
-            limit = {LARGE_INPUTS: 4.0, LARGE_WEIGHTS: log_uniform(rng, 0.02, 1.0)}.get(kind, HIDDEN)
+            limit = {LARGE_INPUTS: 4.0, LARGE_WEIGHTS: log_uniform(rng, 0.02, 1.0)}.get(kind, limits.hidden)
             first = min(first, 0.99 * limit / np.abs(G1).max())
         of_first *= first
         S1 = ACTIVATIONS[self.activation].f(torch.from_numpy(first * G1)).numpy()  # (hidden, batch)
         if kind == LARGE_WEIGHTS:
-            W2, B2 = _large(W2, S1)
+            W2, B2 = _large(W2, S1, limits.ordinary)
         else:
             largest = np.abs(W2 @ S1 + B2).max()
-            beyond = SATURATED[precision.name] * log_uniform(rng, 1.05, LARGEST) if saturated else 0.99 * ORDINARY
+            beyond = limits.saturated * log_uniform(rng, 1.05, LARGEST) if saturated else 0.99 * limits.ordinary
             of_second *= beyond if saturated else min(second * largest, beyond)
             of_second /= largest
         arrays = dict(zip(ARGUMENTS, (x, t, W1, B1, W2, B2), strict=True))
-        arguments = {name: np.asarray(array, precision.name) for name, array in arrays.items()}
+        arguments = {name: in_format(array, precision) for name, array in arrays.items()}
         return Case(
             seed=seed,
             sizes=dict(zip(self.ranges, sizes, strict=True)),
@@ -170,9 +185,9 @@ def _truth_table(rng: np.random.Generator, x: Array, t: Array) -> tuple[Array, A
     return rows.astype(float), np.broadcast_to(xor, t.shape) if rng.random() < 0.5 else t[numbers % len(t)]
 
 
-def _large(W2: Array, S1: Array) -> tuple[Array, Array]:
-    """W2 as large as it may be while |G2| <= 12, by a B2 that takes its mean away. S1 is (hidden, batch)."""
+def _large(W2: Array, S1: Array, largest: float) -> tuple[Array, Array]:
+    """W2 as large as it may be while |G2| <= largest, by a B2 that takes its mean away. S1 is (hidden, batch)."""
     center = S1.mean(axis=1, keepdims=True)  # (hidden, 1)
     spread = np.abs(W2 @ (S1 - center)).max()
-    W2 = W2 * min(WEIGHTS / np.abs(W2).max(), 0.99 * ORDINARY / spread if spread else np.inf)
+    W2 = W2 * min(WEIGHTS / np.abs(W2).max(), 0.99 * largest / spread if spread else np.inf)
     return W2, -W2 @ center

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch_ref.candidate.calling import Candidate
 from torch_ref.cases.case import Array
 from torch_ref.errors import ContractError, EndedError
+from torch_ref.precision import FLOAT64, Precision
 from torch_ref.two_layers.options import BIASES, INPUTS, LAYOUTS, WEIGHTS, Layout
 
 if TYPE_CHECKING:  # it lays out its cases by this module
@@ -48,7 +49,9 @@ def laid_out(arguments: Mapping[str, Array], layout: Layout) -> dict[str, Array]
     return {name: np.ascontiguousarray(theirs(name, array, layout)) for name, array in arguments.items()}
 
 
-def fitted(candidate: Candidate, reference: "TwoLayers", only: tuple[str, ...]) -> "TwoLayers":
+def fitted(
+    candidate: Candidate, reference: "TwoLayers", only: tuple[str, ...], precision: Precision = FLOAT64
+) -> "TwoLayers":
     """The reference in the first layout, ours before others, in which every result has the shape of its argument.
 
     It is tried on one case whose sizes all differ, as far as their ranges allow; values never choose. If none fits,
@@ -58,7 +61,7 @@ def fitted(candidate: Candidate, reference: "TwoLayers", only: tuple[str, ...]) 
         return reference
     for layout in LAYOUTS:
         laid = replace(reference, layout=str(layout))
-        case = replace(laid.cases.draw(*laid.cases.explicit()[0].sizes, seed=0), asked=only)
+        case = replace(laid.cases.draw(*laid.cases.explicit()[0].sizes, seed=0, precision=precision), asked=only)
         try:
             answer = candidate(case)
         except ContractError:

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from numpy_impl import Parameters
+from torch_ref.candidate.stepping import LEARNING_RATE
 from torch_ref.cases.case import Array
+from torch_ref.precision import Precision
 from torch_ref.reference.base import Detector
 from torch_ref.reference.evaluation import ModuleReference
 from torch_ref.results import Description
@@ -104,10 +106,13 @@ class TwoLayers(ModuleReference):
         """Which layout it is, if it is not ours."""
         return () if self.laid == OURS else (f"takes its arrays as {self.laid}",)
 
-    def demand_cases(self, *, strict: bool) -> None:
+    def demand_cases(self, precision: Precision, *, strict: bool) -> None:
         """Raise ValueError where cases are asked for that a training step does not have."""
         if self.step and strict:
             raise ValueError("strict: with step there are no saturated cases, their gradients are too small to show")
+        if self.step and precision.largest < LEARNING_RATE:
+            end = f"{precision} ends at {precision.largest:g}"
+            raise ValueError(f"step: {end}, too soon for a step that shows its gradient; check it in bfloat16")
 
     def _words(self) -> tuple[str, ...]:
         """The words of the command line that ask for it: those that differ from the defaults."""
