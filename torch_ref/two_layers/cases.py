@@ -149,8 +149,7 @@ class TwoLayerCases(Cases):
             beyond = limits.saturated * log_uniform(rng, 1.05, LARGEST) if saturated else 0.99 * limits.ordinary
             of_second *= beyond if saturated else min(second * largest, beyond)
             of_second /= largest
-        arrays = dict(zip(ARGUMENTS, (x, t, W1, B1, W2, B2), strict=True))
-        arguments = {name: in_format(array, precision) for name, array in arrays.items()}
+        arguments = dict(zip(ARGUMENTS, (in_format(of, precision) for of in (x, t, W1, B1, W2, B2)), strict=True))
         return Case(
             seed=seed,
             sizes=dict(zip(self.ranges, sizes, strict=True)),
