@@ -257,7 +257,7 @@ def test_what_no_replay_can_explain_is_not_replayed_for_long():
 
     comparison = compared(wrong, case, Counted())
     assert [line.passed for line in comparison.lines.values()] == [True, False, False, False, False]
-    assert len(evaluations) == 4  # plain, one replay, two coarse ones
+    assert len(evaluations) == 7  # plain, the arguments, one replay, four coarse ones
     assert not compared(wrong, case, Counted(), lazy=False).passed
 
 
