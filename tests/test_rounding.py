@@ -16,7 +16,7 @@ from tests.planted import draw_rows
 from torch_ref import Operator, Reference, TwoLayers, check
 from torch_ref.perturbation import DifferentRounding
 from torch_ref.precision import FLOAT32, FLOAT64, PRECISIONS
-from torch_ref.rounding import allowed, bound, noise, replay
+from torch_ref.rounding import allowed, bound, from_arguments, noise, replay
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
@@ -108,11 +108,12 @@ def test_the_noise_of_a_sum_that_cancels_is_that_of_its_terms():
     assert 1e-9 < noise(evaluate, evaluate())["sum"] < 1e-7
 
 
-def test_allowed_is_8_times_noise_plus_u_times_the_largest():
+def test_allowed_is_8_times_noise_plus_the_root_of_n_u_times_the_largest():
     double, single = FLOAT64, FLOAT32
     assert allowed(double, largest=3.0) == 8 * 3 * 2.0**-53
     assert allowed(double, largest=3.0, noise=1e-3) == 8 * (1e-3 + 3 * 2.0**-53)
     assert allowed(single, largest=3.0) == pytest.approx(8 * 3 * 2.0**-24, rel=1e-15)
+    assert allowed(double, largest=3.0, terms=16) == 4 * allowed(double, largest=3.0)
     assert allowed(double, largest=0.0) == 8 * 2.0**-1022
 
 
@@ -256,7 +257,7 @@ def test_what_no_replay_can_explain_is_not_replayed_for_long():
 
     comparison = compared(wrong, case, Counted())
     assert [line.passed for line in comparison.lines.values()] == [True, False, False, False, False]
-    assert len(evaluations) == 4  # plain, one replay, two coarse ones
+    assert len(evaluations) == 7  # plain, the arguments, one replay, four coarse ones
     assert not compared(wrong, case, Counted(), lazy=False).passed
 
 
@@ -321,3 +322,62 @@ def test_gelu_by_itself_is_replayed_part_by_part(approximate, dtype):
         lambda *arrays: (gelu(*arrays)[0], (2 * gelu(*arrays)[1][0],)), reference=tail, dtype=dtype, cases=5
     )
     assert [finding.name for finding in doubled.findings] == ["2"]
+
+
+@DTYPES
+def test_arguments_lose_their_last_bits_and_what_is_exact_or_equal_stays_that(dtype):
+    case = draw(7, 3, 5, 2, seed=3, dtype=dtype)
+    row, exact = case.arguments["inputs"][0], [0.0, 1.0, -3.0]
+    case.arguments["inputs"][1] = row
+    case.arguments["inputs"][2] = exact
+    seen = []
+
+    def evaluate(moved):
+        seen.append(moved.arguments)
+        return {"inputs": moved.arguments["inputs"]}
+
+    grown = list(from_arguments(evaluate, case, {"inputs": case.arguments["inputs"]}))
+    u, most = PRECISIONS[dtype].unit_roundoff, 0.0
+    for unit, moved, least in zip((1, 2, 4), seen, grown, strict=True):
+        change = np.abs(moved["inputs"] - case.arguments["inputs"])
+        assert (moved["inputs"][0] == moved["inputs"][1]).all()
+        assert moved["inputs"][2].tolist() == exact
+        assert 0 < change.max() < 4 * unit * u * np.abs(case.arguments["inputs"]).max()
+        most = max(most, 3 / 8 * change.max() / unit)
+        assert least == {"inputs": most}
+    assert case.arguments["inputs"][0].tolist() == row.tolist()  # the case itself is as it was
+
+
+@DTYPES
+def test_arguments_without_axes_without_elements_and_of_integers_are_arguments_too(dtype):
+    def draw_any(rng, batch):
+        return {"x": rng.standard_normal(()), "none": np.zeros((0, 3)), "rows": rng.integers(0, 9, batch)}
+
+    reference = Operator(lambda x, none, rows: x * rows + none.sum(), draw_any, constant=("none",))
+    case = reference.cases.draw(5, seed=0, precision=PRECISIONS[dtype])
+    plain = reference.evaluate(case)
+    *_, least = from_arguments(reference.evaluate, case, plain)
+    assert 0 < least["out"] < 1e-6 * np.abs(plain["out"]).max()
+
+    def doubled(upstream, x, none, rows):
+        assert not none.size
+        return (x * rows).astype(x.dtype), (np.asarray(2 * (upstream * rows).sum(), x.dtype),)
+
+    comparison = compared(doubled, case, reference)
+    assert [name for name, line in comparison.lines.items() if not line.passed] == ["x"]
+
+
+@DTYPES
+def test_what_is_allowed_before_any_replay_is_hardly_ever_more_than_after_all(dtype):
+    reference, more = TwoLayers(), []
+    for seed in range(40):
+        case = draw(1 + seed % 16, 1 + seed % 5, 1 + seed % 8, 1 + seed % 3, seed=seed, dtype=dtype)
+        plain = reference.evaluate(case)
+        most = noise(partial(reference.evaluate, case), plain)
+        *_, least = from_arguments(reference.evaluate, case, plain)
+        for name, array in plain.items():
+            early, late = (allowed(case.precision, np.abs(array).max(), of[name], case.terms) for of in (least, most))
+            more.append(early / late)
+    assert max(more) < 1.5
+    assert np.mean(np.array(more) > 1) < 0.05
+    assert np.median(more) > 0.2  # it explains something

@@ -49,7 +49,6 @@ def judge(
                     _explain(candidate, reference, evaluate, outcome, outcome.failure)
                 sizes = reference.cases.explicit()[0].sizes
                 first = reference.cases.draw(*sizes, seed=settings.seed, precision=settings.precision)
-                outcome.noise = _noise(evaluate, first)
                 outcome.notes += [*reference.notes, *outcome.ordinary.notes]
                 if _prints(candidate, first):
                     outcome.notes.append("prints to standard output; it is left out here")
@@ -59,6 +58,16 @@ def judge(
             outcome.end(Comparison(error.case, reference.evaluate(error.case.judged), breach=str(error)))
         except KeyboardInterrupt:
             outcome.interrupted = True
+
+
+def own_noise(reference: BaseReference, settings: Settings) -> dict[str, float]:
+    """Autograd's own, of each result and gradient on the first case, in u max|g|."""
+    case = reference.cases.draw(*reference.cases.explicit()[0].sizes, seed=settings.seed, precision=settings.precision)
+    with _one_thread(), reference.lent() as evaluate:
+        plain = evaluate(case.judged)
+        sizes = noise(partial(evaluate, case.judged), plain, case.precision)
+    units = {name: case.precision.unit_roundoff * np.abs(array).max() for name, array in plain.items()}
+    return {name: size / units[name] if units[name] else 0.0 for name, size in sizes.items()}
 
 
 def _depending_on_format(reference: BaseReference, evaluate: Evaluate, settings: Settings) -> list[str]:
@@ -87,14 +96,6 @@ def _explain(
             text = f"right when every gradient is asked for, wrong when {failure.case.label(alone)} alone is"
             why = f"{text}: look at ctx.needs_input_grad, and at the order of what backward returns."
             outcome.findings.insert(0, Finding("condition", "needs_input_grad", (alone,), why))
-
-
-def _noise(evaluate: Evaluate, case: Case) -> dict[str, float]:
-    """Autograd's own, of each result and gradient, in u max|g|."""
-    plain = evaluate(case.judged)
-    sizes = noise(partial(evaluate, case.judged), plain, case.precision)
-    units = {name: case.precision.unit_roundoff * np.abs(array).max() for name, array in plain.items()}
-    return {name: size / units[name] if units[name] else 0.0 for name, size in sizes.items()}
 
 
 def _prints(candidate: Candidate, case: Case) -> bool:

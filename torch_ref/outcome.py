@@ -156,10 +156,10 @@ class Outcome:
 
     settings are the options of the check. asides are cases counted apart, by what is special about them. findings
     are the diagnosis, evidence the cases it was made from, notes what the user should know besides. nearer says, where
-    there is a truth, who is nearer to it. noise is autograd's own, in u max|g|, on the first case. times are those of
-    calls, and accuracy is that of each line where there is a truth, if they are asked for. place is where the candidate
-    is written. last is the case judged last, ended the one in which the candidate's process ended, if it did: a
-    failure, whatever kind of case it is.
+    there is a truth, who is nearer to it. noise is autograd's own, in u max|g|, on the first case, to stand beside
+    several candidates. times are those of calls, and accuracy is that of each line where there is a truth, if they are
+    asked for. place is where the candidate is written. last is the case judged last, ended the one in which the
+    candidate's process ended, if it did: a failure, whatever kind of case it is.
     """
 
     name: str

@@ -69,6 +69,7 @@ class DifferentRounding(DispatchMode):  # type: ignore[no-untyped-call]  # torch
     """
 
     coarseness: ClassVar[int] = 1  # how many times larger all of it is
+    squashed: ClassVar[int] = 1  # the same of what a sigmoid returns
 
     def __init__(self, seed: int, *, any_formula: bool = True) -> None:
         super().__init__()
@@ -99,7 +100,7 @@ class DifferentRounding(DispatchMode):  # type: ignore[no-untyped-call]  # torch
             result = self._without_steps(func, args, kwargs, result)
         if self.any_formula and func in SQUASHED:
             up = self.purse.take(coins(result.dtype), result.shape) == self.heads
-            two_u = self.coarseness * torch.finfo(result.dtype).eps
+            two_u = self.squashed * torch.finfo(result.dtype).eps
             return torch.where(up, result + two_u, result - two_u).clamp(SQUASHED[func], 1)
         return result
 
@@ -140,9 +141,10 @@ class CoarseRounding(DifferentRounding):  # type: ignore[no-untyped-call]  # lik
     """
 
     coarseness = 256
+    squashed = 512  # more, or the coin of the operator that gets S, of a 1 - S say, may take it back
 
-    def __init__(self, *, opposite: bool, any_formula: bool) -> None:
-        super().__init__(0, any_formula=any_formula)
+    def __init__(self, seed: int, *, opposite: bool, any_formula: bool) -> None:
+        super().__init__(seed, any_formula=any_formula)
         self.heads = 0 if opposite else 1
 
     def _moved(self, value: Tensor) -> Tensor:

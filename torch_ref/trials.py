@@ -1,41 +1,25 @@
 """Every case of a check, judged: explicit ones, drawn ones, those counted apart, and the smallest that fails."""
 
-import tempfile
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import cycle
-from random import Random
 
-import hypothesis
 import numpy as np
-from hypothesis import HealthCheck, Phase, Verbosity
-from hypothesis.configuration import set_hypothesis_home_dir, storage_directory
-from hypothesis.errors import Flaky, NoSuchExample
 
 from torch_ref.candidate.calling import Candidate, differing
-from torch_ref.cases.case import NORMAL, Case
+from torch_ref.cases.case import NORMAL, Case, Numbers
 from torch_ref.comparison import compare
 from torch_ref.diagnosis.factors import other_reduction
 from torch_ref.errors import ContractError, UnusableError
 from torch_ref.outcome import Outcome, Status, Summary
-from torch_ref.reference.base import BaseReference, Evaluate
+from torch_ref.reference.base import BaseReference, Evaluate, evaluated
 from torch_ref.results import ZERO, Comparison
 from torch_ref.rounding import allowed, noise
 from torch_ref.settings import Settings
+from torch_ref.shrinking import smallest_of
 
-# With any profile, and inside a test that Hypothesis runs: the same cases for the same seed.
-QUIET = hypothesis.settings(
-    max_examples=100,
-    database=None,
-    deadline=None,
-    derandomize=False,
-    print_blob=False,
-    verbosity=Verbosity.quiet,
-    phases=[Phase.generate, Phase.shrink],
-    suppress_health_check=list(HealthCheck),
-)
 ORDERS = "Fortran", "strided"
 
 
@@ -60,41 +44,46 @@ class Trials:
         for summary, count, saturated in kinds if cases.saturates else kinds[:1]:
             draw = partial(cases.draw, precision=settings.precision, saturated=saturated)
             explicit = [
-                draw(*some.sizes, seed=settings.seed, kind=NORMAL if saturated else some.kind)
+                partial(draw, *some.sizes, seed=settings.seed, kind=NORMAL if saturated else some.kind)
                 for some in cases.explicit()[:count]
             ]
             orders = cycle(ORDERS)
-            stable = [self._judge_twice(case, next(orders), summary) for case in explicit]
+            stable = [self._judge_twice(drawn(), next(orders), summary) for drawn in explicit]
             if not all(stable):
                 return False
-            drawn = cases.drawn(count - len(explicit), settings.seed, settings.precision, saturated=saturated)
-            for case in drawn:
-                summary.add(self._judge(case, summary.wrong))
-            self._settle_zeros(summary, explicit)
+            others = map(
+                self._asked, cases.drawn(count - len(explicit), settings.seed, settings.precision, saturated=saturated)
+            )
+            for case, right in evaluated(others, self.evaluate):
+                summary.add(self._judge(case, summary.wrong, right))
+            self._settle_zeros(summary, (drawn() for drawn in explicit))
         if not outcome.ordinary.failed:
             self._judge_asides()
         self._shrink()
         return True
 
-    def _judge(self, case: Case, wrong: Collection[str] = ()) -> Comparison:
+    def _judge(self, case: Case, wrong: Collection[str] = (), right: Numbers | None = None) -> Comparison:
         self.outcome.last = case
         self.on_case(self.outcome.ordinary.cases + self.outcome.saturated.cases)
-        return self._compare(case, wrong)
+        return self._compare(case, wrong, right)
 
-    def _compare(self, case: Case, wrong: Collection[str] = ()) -> Comparison:
-        asked = replace(case, asked=self.settings.only, own_format=self.settings.own_format)
+    def _asked(self, case: Case) -> Case:
+        asked, own_format = self.settings.only, self.settings.own_format
+        return replace(case, asked=asked, own_format=own_format) if asked or own_format else case
+
+    def _compare(self, case: Case, wrong: Collection[str] = (), right: Numbers | None = None) -> Comparison:
         try:
-            return compare(self.candidate, asked, self.evaluate, wrong=wrong)
+            return compare(self.candidate, self._asked(case), self.evaluate, wrong=wrong, right=right)
         except UnusableError:
             if case.kind == NORMAL:
                 raise
         # The kind of data is gradgate's idea, and the reference need not be made for it.
         draw = partial(self.reference.cases.draw, precision=case.precision, saturated=case.saturated, order=case.order)
-        return self._compare(draw(*case.sizes.values(), seed=case.seed))
+        return self._compare(draw(*case.sizes.values(), seed=case.seed), wrong)
 
     def _judge_twice(self, case: Case, order: str, summary: Summary) -> bool:
         """Judge a case, then again as it may be called besides. Returns whether the answer is stable."""
-        comparison = self._judge(case)
+        comparison = self._judge(case, summary.wrong)
         breach = self._other_answer(comparison) if comparison.breach is None else None
         if breach:
             comparison = replace(comparison, breach=breach, lines={})
@@ -108,11 +97,11 @@ class Trials:
 
         A candidate may refuse that order; it may not give wrong numbers for it.
         """
-        relaid = self._compare(replace(right.case, order=order))
+        relaid = self._compare(replace(right.case, order=order), right=right.autograd)
         if not relaid.passed and relaid.breach is None:
             yield relaid
         for name in filter(right.case.asks, right.case.differentiated if right.case.upstream else ()):
-            alone = self._compare(replace(right.case, alone=name))
+            alone = self._compare(replace(right.case, alone=name), right=right.autograd)
             if alone.passed and not alone.lines:  # it can't be asked that
                 break
             if not alone.passed:
@@ -128,7 +117,7 @@ class Trials:
         names = differing(first, again)
         measured = noise(partial(self.evaluate, case.judged), right, case.precision) if names else {}
         for name in names:
-            bound = allowed(case.precision, float(np.abs(right[name]).max()), measured[name])
+            bound = allowed(case.precision, float(np.abs(right[name]).max()), measured[name], case.terms)
             with np.errstate(invalid="ignore"):
                 change = np.abs(again[name] - first[name]) if again[name].shape == first[name].shape else np.inf
             if not np.max(change) <= bound:
@@ -137,7 +126,7 @@ class Trials:
                 return f"gave another answer for {name} in a second call with the same arguments{why}"
         return None
 
-    def _settle_zeros(self, summary: Summary, cases: list[Case]) -> None:
+    def _settle_zeros(self, summary: Summary, cases: Iterator[Case]) -> None:
         """Where no case proves anything of a line: is it zero? Its noise was measured only until it passed."""
         doubtful = {name: tally for name, tally in summary.tallies.items() if tally.status is Status.UNTESTED}
         for case in cases if doubtful else ():
@@ -176,24 +165,9 @@ class Trials:
         """Make the failure that counts the smallest case that fails."""
         if (failure := self.outcome.failure) is None:
             return
-        strategy = self.reference.cases.like(failure.case)
         summaries = self.outcome.ordinary, self.outcome.saturated, *self.outcome.asides.values()
         (summary,) = (summary for summary in summaries if summary.failure is failure)
-        with _files_elsewhere(), suppress(NoSuchExample, Flaky):  # then the smallest failure so far will have to do
-            random = Random(self.settings.seed)  # noqa: S311  # nothing secret about it
-            fails = lambda case: not self._judge(case, summary.wrong).passed  # noqa: E731
-            smallest = hypothesis.find(strategy, fails, settings=QUIET, random=random)
+        fails = lambda case: not self._judge(case, summary.wrong).passed  # noqa: E731
+        if smallest := smallest_of(self.reference.cases.like(failure.case), fails, self.settings.seed):
             shrunk = self._judge(smallest)
             summary.failure = failure if shrunk.passed else shrunk
-
-
-@contextmanager
-def _files_elsewhere() -> Iterator[None]:
-    """While entered, Hypothesis leaves no .hypothesis in the user's folder."""
-    before = storage_directory(intent_to_write=False).home_directory
-    with tempfile.TemporaryDirectory() as folder:
-        set_hypothesis_home_dir(folder)
-        try:
-            yield
-        finally:
-            set_hypothesis_home_dir(before)

@@ -59,16 +59,25 @@ def short(error):
 
 
 def costs(widths):
-    print(f"\nMilliseconds a verdict, batch {cost.BATCH}, float64, and how many times the gate's.")
+    print(f"\nMilliseconds of one more case in `check`, batch {cost.BATCH}, float64, and of the other tools.")
 
     def rows():
         for some in widths:
-            seconds = [cost.verdict(name, some) for name in cost.COMPARED]
-            ratios = ["", *(f" ({time / seconds[0]:.1f} ×)" for time in seconds[1:])]
-            cells = [f"{time * 1e3:.3g}{ratio}" for time, ratio in zip(seconds, ratios, strict=True)]
-            yield ["-".join(map(str, some)), *cells]
+            ours, both = cost.case_more(some)
+            others = [cost.verdict(name, some) for name in cost.COMPARED]
+            cells = [f"{ours * 1e3:.3g} ({ours / both:.1f} ×)", *(f"{t * 1e3:.3g} ({t / ours:.1f})" for t in others)]
+            yield ["-".join(map(str, some)), f"{both * 1e3:.3g}", *cells]
 
-    table(["network", *cost.COMPARED], rows())
+    table(["network", "autograd and candidate", "gradgate", *cost.COMPARED], rows())
+    print("\nA check of 100 cases, the search for the mistake apart.")
+    passing, *wrong = cost.failing().items()
+    table(
+        ["candidate", "milliseconds", "times passing"],
+        [[name, f"{time * 1e3:.0f}", f"{time / passing[1]:.1f}"] for name, time in (passing, *wrong)],
+    )
+    (ours, both), (once, whole) = cost.of_block(), cost.block_peaks()
+    print(f"\nA transformer block, 20 cases: {ours * 1e3:.0f} ms each, {ours / both:.1f} × autograd and candidate;")
+    print(f"memory {whole / 2**20:.0f} MB, {whole / once:.1f} × one pass of autograd.")
 
 
 def speeds(networks):

@@ -56,6 +56,11 @@ class Case:
         return sum(array.size for array in self.arguments.values())
 
     @property
+    def terms(self) -> int:
+        """The length of the longest axis of any argument, 1 if there is none: so many terms has a sum along it."""
+        return max(1, *(max(array.shape, default=1) for array in self.arguments.values()))
+
+    @property
     def upstream(self) -> tuple[str, ...]:
         """The names of the upstream gradients among the arguments, one for each output that has a gradient."""
         return tuple(name for name in self.arguments if name.partition("[")[0] == UPSTREAM)
@@ -75,6 +80,8 @@ class Case:
 
     def packed(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values of the arguments, by name, as a candidate is given them: those of a pack in one tuple or dict."""
+        if not self.packs:
+            return dict(values)
         packs = {name: whole for whole, pack in self.packs.items() for name in _names(pack)}
         wholes = dict.fromkeys(packs.get(name, name) for name in values)
         return {whole: _taken(self.packs[whole], values) if whole in self.packs else values[whole] for whole in wholes}

@@ -95,9 +95,11 @@ class Cases(ABC):
         """So many cases within the ranges, the same ones for the same seed. Half of the sizes are favored ones."""
         rng = np.random.default_rng([seed, saturated])
         unusual = [kind for kind in self.kinds if kind != NORMAL and not saturated]
+        bounds = list(self.ranges.values())
+        favored = [[size for size in FAVORED if low <= size <= high] for low, high in bounds]
         for _ in range(count):
-            sizes = [_size(rng, *bounds) for bounds in self.ranges.values()]
-            kind = str(rng.choice(unusual)) if unusual and rng.integers(UNUSUAL) == 0 else NORMAL
+            sizes = [_size(rng, *ends, some) for ends, some in zip(bounds, favored, strict=True)]
+            kind = unusual[rng.integers(len(unusual))] if unusual and rng.integers(UNUSUAL) == 0 else NORMAL
             case_seed = int(rng.integers(2**32))
             yield self.draw(*sizes, seed=case_seed, precision=precision, saturated=saturated, kind=kind)
 
@@ -137,9 +139,8 @@ class Cases(ABC):
         return [tuple(np.clip(some, lows, highs).tolist()) for some in sizes]
 
 
-def _size(rng: np.random.Generator, low: int, high: int) -> int:
+def _size(rng: np.random.Generator, low: int, high: int, favored: list[int]) -> int:
     """One within the range; every other time a favored one, if there is one."""
-    favored = [size for size in FAVORED if low <= size <= high]
     if favored and rng.integers(2):
-        return int(favored[rng.integers(len(favored))])
+        return favored[rng.integers(len(favored))]
     return int(rng.integers(low, high + 1))

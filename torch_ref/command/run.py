@@ -22,7 +22,7 @@ from torch_ref.command.progress import Progress
 from torch_ref.command.saved import load_case, save_case
 from torch_ref.command.streams import say, show
 from torch_ref.errors import UnusableError, plain, summary
-from torch_ref.judging import judge
+from torch_ref.judging import judge, own_noise
 from torch_ref.outcome import Outcome
 from torch_ref.precision import PRECISIONS
 from torch_ref.reference.base import BaseReference
@@ -141,6 +141,8 @@ def _check(options: argparse.Namespace, candidates: Mapping[str, Candidate], ref
                 progress.erase()
             if outcome.interrupted:
                 break
+            if len(candidates) > 1 and name == next(iter(candidates)):
+                outcome.noise = own_noise(against, settings)
     return outcomes
 
 

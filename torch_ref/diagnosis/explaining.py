@@ -33,7 +33,7 @@ def _beyond_rounding(case: Case, make: Make, made: Numbers, distances: dict[str,
     """The names whose distance is more than rounding explains. As in a comparison, it is replayed only while needed."""
 
     def beyond(noise: dict[str, float]) -> set[str]:
-        bounds = {name: allowed(case.precision, largest(made[name]), noise[name]) for name in distances}
+        bounds = {name: allowed(case.precision, largest(made[name]), noise[name], case.terms) for name in distances}
         return {name for name in distances if not distances[name] <= bounds[name]}
 
     doubtful = beyond(dict.fromkeys(made, 0.0))

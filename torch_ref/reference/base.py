@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ if TYPE_CHECKING:  # the diagnosis is about references; at run time a reference 
 
 Evaluate: TypeAlias = Callable[[Case], Numbers]
 Detector: TypeAlias = Callable[["Evidence", list[str]], Iterable[Finding]]  # (evidence, names still unexplained)
+TOGETHER, SMALL = 8, 10_000  # cases of so few elements, at most
 
 
 class BaseReference(ABC):
@@ -105,3 +107,20 @@ class BaseReference(ABC):
 
     def __str__(self) -> str:
         return self.name or self.description.title
+
+
+def evaluated(cases: Iterator[Case], evaluate: Evaluate) -> Iterator[tuple[Case, Numbers | None]]:
+    """Each case with the results and gradients, or with None where `evaluate` raises UnusableError.
+
+    Small cases are drawn and evaluated several at a time: it takes less time when the same is done again and again.
+    """
+    count = 1
+    while some := list(islice(cases, count)):
+        yield from [(case, _result(case, evaluate)) for case in some]
+        count = TOGETHER if some[-1].size <= SMALL else 1
+
+
+def _result(case: Case, evaluate: Evaluate) -> Numbers | None:
+    with suppress(UnusableError):
+        return evaluate(case.judged)
+    return None

@@ -59,7 +59,7 @@ class ModuleReference(BaseReference):
         """An argument in the shape of the parameter of that name, on the same memory."""
         return tensor
 
-    def as_gradient(self, name: str, gradient: Tensor) -> Tensor:  # noqa: ARG002  # likewise
+    def as_gradient(self, name: str, gradient: Array) -> Array:  # noqa: ARG002  # likewise
         """The gradient of a parameter in the shape of the argument of that name."""
         return gradient
 
@@ -100,7 +100,7 @@ class ModuleReference(BaseReference):
         for name, grad in zip(case.differentiated, grads, strict=True):
             if grad is None:
                 raise UnusableError(f"reference: the loss does not depend on {name}; leave it out of the model")
-            numbers[name] = dense(name, self.as_gradient(name, grad))
+            numbers[name] = self.as_gradient(name, dense(name, grad))
         return numbers
 
     def _loss(self, case: Case, data: Mapping[str, Tensor], network: Callable[..., Any]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -125,7 +126,8 @@ class TwoLayerCases(Cases):
         rng = np.random.default_rng(seed)
         wide = rng.integers(WIDE) == 0
         first, second = (log_uniform(rng, *SCALES) if wide else 1.0 for _ in range(2))
-        W1, B1, W2, B2 = _uniform(rng, (hidden, inputs), (hidden, 1), (outputs, hidden), (outputs, 1))
+        weights, (W1, B1, W2, B2) = _uniform(rng, (hidden, inputs), (hidden, 1), (outputs, hidden), (outputs, 1))
+        of_first, of_second = weights[: W1.size + B1.size], weights[W1.size + B1.size :]  # views: W1, B1; W2, B2
         x = rng.standard_normal((batch, inputs))
         t = rng.random((batch, outputs)) if rng.random() < 0.5 else rng.integers(0, 2, (batch, outputs))
         if kind == BINARY:
@@ -138,17 +140,16 @@ class TwoLayerCases(Cases):
         else:
             limit = {LARGE_INPUTS: 4.0, LARGE_WEIGHTS: log_uniform(rng, 0.02, 1.0)}.get(kind, limits.hidden)
             first = min(first, 0.99 * limit / np.abs(G1).max())
-        W1, B1, G1 = first * W1, first * B1, first * G1
-        S1 = ACTIVATIONS[self.activation].f(torch.from_numpy(G1)).numpy()  # (hidden, batch)
+        of_first *= first
+        S1 = ACTIVATIONS[self.activation].f(torch.from_numpy(first * G1)).numpy()  # (hidden, batch)
         if kind == LARGE_WEIGHTS:
             W2, B2 = _large(W2, S1, limits.ordinary)
         else:
             largest = np.abs(W2 @ S1 + B2).max()
             beyond = limits.saturated * log_uniform(rng, 1.05, LARGEST) if saturated else 0.99 * limits.ordinary
-            wanted = beyond if saturated else min(second * largest, beyond)
-            W2, B2 = W2 * wanted / largest, B2 * wanted / largest
-        arrays = dict(zip(ARGUMENTS, (x, t, W1, B1, W2, B2), strict=True))
-        arguments = {name: in_format(array, precision) for name, array in arrays.items()}
+            of_second *= beyond if saturated else min(second * largest, beyond)
+            of_second /= largest
+        arguments = dict(zip(ARGUMENTS, (in_format(of, precision) for of in (x, t, W1, B1, W2, B2)), strict=True))
         return Case(
             seed=seed,
             sizes=dict(zip(self.ranges, sizes, strict=True)),
@@ -162,13 +163,17 @@ class TwoLayerCases(Cases):
         )
 
 
-def _uniform(rng: np.random.Generator, *shapes: tuple[int, int]) -> list[Array]:
-    """Arrays of mean 0 and variance 1: uniform, since normal numbers would take longer than all the rest."""
-    arrays = [rng.random(shape) for shape in shapes]
-    for array in arrays:
-        np.subtract(array, 0.5, out=array)
-        np.multiply(array, np.sqrt(12), out=array)
-    return arrays
+def _uniform(rng: np.random.Generator, *shapes: tuple[int, int]) -> tuple[Array, list[Array]]:
+    """Numbers of mean 0 and variance 1, and views of them in these shapes, one after another.
+
+    Uniform, since normal numbers would take longer than all the rest.
+    """
+    ends = list(accumulate(rows * columns for rows, columns in shapes))
+    numbers = rng.random(ends[-1])
+    numbers -= 0.5
+    numbers *= np.sqrt(12)
+    starts = 0, *ends[:-1]
+    return numbers, [numbers[i:j].reshape(shape) for i, j, shape in zip(starts, ends, shapes, strict=True)]
 
 
 def _truth_table(rng: np.random.Generator, x: Array, t: Array) -> tuple[Array, Array]:

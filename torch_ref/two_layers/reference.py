@@ -54,7 +54,7 @@ class TwoLayers(ModuleReference):
             if (value := getattr(self, option)) not in get_args(choices):
                 raise ValueError(f"{option}: {value!r}, expected {' or '.join(map(repr, get_args(choices)))}")
 
-    @property
+    @cached_property
     def laid(self) -> Layout:
         """The layout of its cases."""
         return OURS if self.layout is None else Layout.of(self.layout)
@@ -145,9 +145,9 @@ class TwoLayers(ModuleReference):
         """An argument in the shape of the parameter, on the same memory: (out, in) or, of a bias, (n,)."""
         return tensor.flatten() if name in ("B1", "B2") else ours(name, tensor, self.laid)
 
-    def as_gradient(self, name: str, gradient: Tensor) -> Tensor:
+    def as_gradient(self, name: str, gradient: Array) -> Array:
         """The gradient of a parameter in the shape of the argument."""
-        return theirs(name, gradient if gradient.dim() == 2 else gradient[:, None], self.laid)
+        return theirs(name, gradient.reshape(len(gradient), -1), self.laid)
 
     def with_largest_batch(self, largest: int) -> Self:
         """The same reference with batches up to this."""
