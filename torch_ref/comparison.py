@@ -177,7 +177,7 @@ def _problem(array: Array, right: Array, case: Case, dtype: str | None) -> str |
     expected = right.dtype.name
     if expected == case.judge.array:  # else the reference itself has another
         expected = case.precision.name if dtype else case.precision.array
-    if (dtype or array.dtype.name) != expected:
+    if (dtype or array.dtype.name) != expected or not array.dtype.isnative:
         return f"dtype {dtype or array.dtype}, expected {expected}"
     return None
 

@@ -177,7 +177,7 @@ UNUSABLE = {
     "a dict": (nn.Linear(3, 2), lambda *_: ({"x": {}}, 0), r"draw gives inputs\[x\] as a dict, expected an array"),
     "None": (nn.Linear(3, 2), lambda *_: (None, 0), "draw gives inputs as a NoneType, expected an array"),
     "sparse": (Sparse(), lambda r, n: (r.integers(0, 5, n), r.random((n, 2))), "embedding.weight is sparse"),
-    "complex": (Complex(), draw_rows, "weight is complex64, expected float32 or float64$"),
+    "complex": (Complex(), draw_rows, "weight is complex64, expected bfloat16 or float16 or float32 or float64$"),
 }  # fmt: skip  # one a line
 
 
