@@ -200,6 +200,20 @@ def test_right_code_is_not_blamed_for_what_the_format_does(wolf, dtype):
     assert report.passed, str(report)
 
 
+def test_a_kink_that_one_rounding_does_not_reach_is_noise():
+    """x a is 1.0034, which bfloat16 rounds to 1 or 1.0078: the ReLU is at 0 two roundings further down, at 0.9961."""
+
+    def near_zero(x, a, c):
+        return torch.relu(x * a - c)
+
+    arguments = {"x": np.array([137 / 128]), "a": np.array([120 / 128]), "c": np.array([255 / 256])}
+    reference = Operator(near_zero, lambda *_: arguments)
+    case = reference.cases.draw(1, seed=0, precision=PRECISIONS["bfloat16"])
+    truth = reference.evaluate(case.judged)
+    *_, noise = replay(lambda: reference.evaluate(case.judged), truth, case.precision)
+    assert noise["x"] >= abs(float(truth["x"][0])) > 0
+
+
 @COARSE
 @pytest.mark.parametrize("mask", [with_infinity, with_the_least])
 def test_masks_survive_a_replay(mask, dtype):

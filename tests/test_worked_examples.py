@@ -45,6 +45,15 @@ def test_a_correct_backward_pass_of_a_real_layer_is_green(name, dtype):
         assert tally.vacuous <= 4  # all units of a ReLU may be 0
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("name", PLANTED)
+def test_it_is_green_in_half_precision_too(name, dtype):
+    """NumPy's float16 throughout, its sums and what a ReLU or a pool makes of them included."""
+    module = rewritten(f"worked_examples/{name}")
+    report = check(module.loss_and_grads, reference=module.make_reference(), cases=40, seed=1, dtype=dtype)
+    assert report.passed, str(report)
+
+
 @DTYPES
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_mistake_in_it_is_red_where_it_is(name, dtype, named):

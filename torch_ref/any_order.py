@@ -35,6 +35,7 @@ class SumsInAnyOrder(DispatchMode):  # type: ignore[no-untyped-call]  # torch le
     def __init__(self, seed: int, unit_roundoff: float | None = None) -> None:
         super().__init__()
         self.unit_roundoff = unit_roundoff  # of sums kept in another format than the tensors'
+        self.short = 2 if unit_roundoff else SHORT  # there operands are exact, and show nothing
         self.purse = Purse(seed)
         self.from_left = seed % 2 == 0
         self.found = False  # whether there was a sum
@@ -81,7 +82,7 @@ class SumsInAnyOrder(DispatchMode):  # type: ignore[no-untyped-call]  # torch le
         last = list(range(-len(dims), 0))
         terms = value.movedim(dims, last)
         rows = terms.flatten(last[0]) if dims else value
-        if not dims or not value.numel() or rows.shape[-1] < SHORT:
+        if not dims or not value.numel() or rows.shape[-1] < self.short:
             return value
         walk = self._signs(rows).cumsum(-1)
         walk = walk.flip(-1) if self.from_left else walk
@@ -92,7 +93,7 @@ class SumsInAnyOrder(DispatchMode):  # type: ignore[no-untyped-call]  # torch le
     def _grown(self, value: Any) -> Any:
         if isinstance(value, list | tuple):
             return [self._grown(item) for item in value]
-        if not is_float(value) or value.numel() < SHORT:
+        if not is_float(value) or value.numel() < self.short:
             return value
         self.found = True
         walk = self._signs(value) + self._signs(value.flatten()[:1])

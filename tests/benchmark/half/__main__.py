@@ -1,6 +1,6 @@
 """python -m tests.benchmark.half: the tables of its README. Right code rejected, and the error that each rule catches.
 
-It takes about half an hour; --cases 50 gives the same tables of fewer cases.
+It takes about twenty minutes; --cases 50 gives the same tables of fewer cases.
 """
 
 import argparse
