@@ -138,7 +138,10 @@ def _where(evidence: Evidence, pairs: list[Pair]) -> str:
         if min(sizes) > 1 and all(some == {size - 1} for some, size in zip(places, sizes, strict=True)):
             return f"wrong only in the last along axis {axis}"
         if min(sizes) > 1 and len(set(sizes)) == 1 and len(everywhere) < sizes[0]:
-            return f"wrong only in {', '.join(map(str, everywhere))} along axis {axis}"
+            first, last = everywhere[0], everywhere[-1]
+            in_a_row = len(everywhere) > 2 and last - first == len(everywhere) - 1
+            where = f"{first} to {last}" if in_a_row else ", ".join(map(str, everywhere))
+            return f"wrong only in {where} along axis {axis}"
     return ""
 
 

@@ -283,6 +283,13 @@ def test_a_search_that_stops_early_says_so(monkeypatch):
     assert "to trace it takes more than" in finding.text
 
 
+def test_a_search_that_fails_is_said_to_have_failed_and_ends_nothing(monkeypatch):
+    monkeypatch.setattr(Search, "run", lambda _: 1 / 0)
+    (finding,) = findings_of(recurrent("slope"), rnn.make_reference())
+    assert (finding.kind, finding.name) == ("chain", "no search")
+    assert finding.text.endswith("was not searched for the mistake: it failed (ZeroDivisionError).")
+
+
 def test_two_mistakes_in_different_tensors_are_both_named():
     def candidate(X, T, Wq, Wk, Wv):
         loss, (dQ, dK, dV) = attention.loss_and_grads(X, T, Wq, Wk, Wv)

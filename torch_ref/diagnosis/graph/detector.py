@@ -32,20 +32,21 @@ UNSEEN = range(500, 512)  # seeds of a case that the search does not see
 def graph_edits(evidence: Evidence, left: list[str]) -> Iterator[Finding]:
     """The edits of autograd's own computation that give what is left to explain, verified on a case of its own."""
     wrong = frozenset(name for name in left if all(of.lines[name].problem is None for of in evidence.comparisons))
-    if not wrong:
-        return
+    try:
+        yield from list(_searched(evidence, left, wrong)) if wrong else ()
+    except Exception as error:  # noqa: BLE001  # a search that fails must not take the verdict with it
+        why = error if isinstance(error, NotTracedError) else f"it failed ({type(error).__name__})"
+        yield Finding("chain", "no search", (), f"autograd's own computation was not searched for the mistake: {why}.")
+
+
+def _searched(evidence: Evidence, left: list[str], wrong: frozenset[str]) -> Iterator[Finding]:
+    """What a search finds; or where the error enters, and whether the time was up."""
     prepare()
     graphs = Graphs(evidence, evidence.comparisons, time.process_time() + SECONDS)
-    try:
-        with _on_one_thread():
-            search = Search(graphs, evidence.comparisons, wrong, graphs.until)
-            search.run()
-            verified = list(_verified(search, evidence, graphs)) if search.found else []
-    except NotTracedError as error:
-        yield Finding(
-            "chain", "no search", (), f"autograd's own computation was not searched for the mistake: {error}."
-        )
-        return
+    with _on_one_thread():
+        search = Search(graphs, evidence.comparisons, wrong, graphs.until)
+        search.run()
+        verified = list(_verified(search, evidence, graphs)) if search.found else []
     for explanation in verified:
         names = tuple(name for name in evidence.wrong if name in explanation.tensors)
         what = sentence(graphs[0], explanation)
