@@ -112,10 +112,10 @@ def picture(caught):
 
     figure, panels = plt.subplots(1, 2, figsize=(11, 4.8), sharey=True, layout="constrained")
     for panel, dtype in zip(panels, DTYPES, strict=True):
-        for colour, name in enumerate(TOOLS):  # the same in both panels
+        for color, name in enumerate(TOOLS):  # the same in both panels
             if (dtype, name) in caught:
                 share = [np.mean(caught[dtype, name][0] <= error) for error in ERRORS]
-                panel.plot(ERRORS, share, f"C{colour}", label=name, linewidth=3 if name == "gradgate" else 1.3)
+                panel.plot(ERRORS, share, f"C{color}", label=name, linewidth=3 if name == "gradgate" else 1.3)
         panel.set(xscale="log", title=dtype, xlabel="relative error in one gradient tensor")
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("share of cases in which it is caught")

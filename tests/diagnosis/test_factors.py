@@ -1,4 +1,4 @@
-"""A factor is recognised, whatever it is made of, and a constant is never made up."""
+"""A factor is recognized, whatever it is made of, and a constant is never made up."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ FACTORS = {
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(("candidate", "name", "tensors", "text"), FACTORS.values(), ids=FACTORS)
-def test_a_factor_is_recognised(candidate, name, tensors, text, dtype):
+def test_a_factor_is_recognized(candidate, name, tensors, text, dtype):
     if candidate is FACTORS["no plain number"][0] and dtype == "float32":
         name = "0.123457"
     (finding,) = findings_of(candidate, dtype=dtype)
@@ -99,7 +99,7 @@ IN_ANY_NETWORK = {"sign": (-1, ("0.weight",)), "stray 2": (2, ("0.weight", "0.bi
 
 
 @pytest.mark.parametrize(("factor", "tensors"), IN_ANY_NETWORK.values(), ids=IN_ANY_NETWORK)
-def test_a_factor_is_recognised_in_any_network(factor, tensors):
+def test_a_factor_is_recognized_in_any_network(factor, tensors):
     candidate = RELU_MLP.changed(**dict.fromkeys(tensors, lambda g, _: factor * g))
     (finding,) = check(candidate, reference=relu_mlp.make_reference(), cases=5).findings
     assert (finding.kind, finding.name, finding.tensors) == ("factor", str(factor), tensors)

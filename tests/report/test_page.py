@@ -152,7 +152,7 @@ def test_there_is_a_mark_for_each_case_that_proves_something_and_for_what_was_al
         whole = 2**53  # roundings are 100 %: zeros would pass too
         proved = sum(limit is not None and limit < whole for of in tensors for limit in of["roundings"]["limits"])
         picture, _ = page.figures["How far off, in float64 roundings", label]
-        marks = [len(re.findall(f"<use [^>]*{colour}", drawn[escape(picture)])) for colour in (RIGHT, WRONG, ALLOWED)]
+        marks = [len(re.findall(f"<use [^>]*{color}", drawn[escape(picture)])) for color in (RIGHT, WRONG, ALLOWED)]
         assert marks == [proved - failed, failed, proved]
 
 

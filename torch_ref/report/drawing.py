@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from torch_ref.report.picture import Grid
 
-RIGHT, WRONG, ALLOWED = "#0072b2", "#d55e00", "#6e6e6e"  # told apart by the colour-blind (Okabe and Ito, 2008)
+RIGHT, WRONG, ALLOWED = "#0072b2", "#d55e00", "#6e6e6e"  # told apart by the color-blind (Okabe and Ito, 2008)
 WIDTH = 4.7  # inches of 72 CSS pixels: as wide as a phone
 MOST = 300  # dots of a strip: of more cases so many, of all sizes
 LEAST = 0.1  # of a rounding: what is less is drawn there
