@@ -130,7 +130,11 @@ def test_a_file_stands_for_its_only_function(write, capsys):
     alone = CLASSIC.partition("    def step")[0]
     write("one.py", alone.replace("def sigmoid", "def _sigmoid").replace(" sigmoid(", " _sigmoid("))
     assert main(["one.py", "--cases", "5"]) == 0
-    capsys.readouterr()
+    assert "\none.py:backprop against autograd of " in capsys.readouterr().out
+    write("pair.py", LAYERS.partition("    def both")[0])
+    write("make.py", OPERATORS.partition("    class Dot")[0])
+    assert main(["pair.py", "--reference", "make.py", "--cases", "5"]) == 0
+    assert "\npair.py:forward,backward against autograd of make.py:make\n" in capsys.readouterr().out
     assert main(["classic.py", "--cases", "5"]) == 2
     assert "classic.py: which of backprop, half_done, wrong; expected classic.py:backprop" in (capsys.readouterr().err)
 

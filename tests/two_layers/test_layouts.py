@@ -94,8 +94,45 @@ def test_a_pinned_layout_is_the_one_that_is_reported():
     report = check(wrong, cases=5, layout="(batch, in) (in, hidden) (hidden,)")
     assert not report.passed
     assert report.settings["layout"] == str(ROWS)
-    assert check(wrong, cases=5).settings["layout"] == str(OURS)  # none fits: the report is that of ours
+    assert "fits no layout" not in str(report)
     assert not check(in_layout(ROWS), cases=5, layout=str(OURS)).passed
+
+
+def changed(name, change):
+    """Rows, with one gradient, or all of them, changed."""
+
+    def candidate(*arrays):
+        loss, grads, dG1 = in_rows(*arrays)
+        return loss, grads | {name: change(grads[name], dG1)} if name else change(grads, dG1)
+
+    return candidate
+
+
+@pytest.mark.parametrize(
+    ("candidate", "said"),
+    {
+        "transposed": (changed("dW1", lambda g, _: g.T), "dL/dW1: the right numbers, but transposed"),
+        "not summed": (changed("db1", lambda _, dG1: dG1), "∂L/∂B1 is not summed over the batch"),
+        "all summed": (changed("db1", lambda g, _: g.sum()), "∂L/∂B1 is summed over everything"),
+        "another order": (
+            changed("", lambda g, _: (g["dW1"], g["dW2"], g["db1"], g["db2"])),
+            "dL/dB1 is dL/dW2: return the gradients in the order of the parameters",
+        ),
+    }.values(),
+)
+def test_where_none_fits_the_report_is_for_the_one_that_runs_and_most_results_fit(candidate, said):
+    report = check(candidate, cases=5)
+    assert not report.passed
+    assert report.failure.breach is None
+    assert report.settings["layout"].startswith("inputs (batch, in), W1 (in, hidden), B1 ")
+    assert f"fits no layout; shown for {report.settings['layout']}: name yours with --layout" in str(report)
+    assert said in str(report)
+
+
+def test_ours_is_shown_where_it_fits_as_well_as_any_or_no_layout_makes_a_difference():
+    report = check(in_layout(OURS, lambda name, g: g.T if name == "W1" else g), cases=5)
+    assert f"fits no layout; shown for {OURS}" in str(report)
+    assert not any("layout" in note for note in check(lambda *_: None, cases=5).notes)
 
 
 def test_ours_wins_wherever_it_fits():

@@ -48,11 +48,17 @@ def parsed(name: str) -> Name:
 
 
 def load(name: str, *, makes: bool = False) -> Any:
-    """The function that `package.module:function` or `path/to/file.py:function` names.
+    """As `found`, without the name."""
+    return found(name, makes=makes)[1]
 
-    Two functions, forward,backward, are a pair of them. Files beside the file, or modules in the working directory, can
-    be imported by it, and come before any others of their names that are not imported yet. makes says that it is to
-    make a reference, and no candidate. Raises UnusableError.
+
+def found(name: str, *, makes: bool = False) -> tuple[str, Any]:
+    """The function that `package.module:function` or `path/to/file.py:function` names, after its whole name.
+
+    The name of a file alone is completed by what was taken in it. Two functions, forward,backward, are a pair of them.
+    Files beside the file, or modules in the working directory, can be imported by it, and come before any others of
+    their names that are not imported yet. makes says that it is to make a reference, and no candidate. Raises
+    UnusableError.
     """
     of = parsed(name)
     source = plain(of.source)
@@ -60,7 +66,7 @@ def load(name: str, *, makes: bool = False) -> Any:
         sys.path.insert(0, of.folder)
     try:
         with kept_out():
-            found: Any = _import_file(of.file) if of.file else importlib.import_module(of.source)
+            module = _import_file(of.file) if of.file else importlib.import_module(of.source)
     except ModuleNotFoundError as error:
         if error.name and (of.source == error.name or of.source.startswith(f"{error.name}.")):
             raise UnusableError(f"{source}: no such module") from None
@@ -70,19 +76,20 @@ def load(name: str, *, makes: bool = False) -> Any:
     except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever their file does on import
         raise UnusableError(f"{source}: fails on import: {summary(error, of.source)}") from None
     if not of.function:
-        return _only(_makers(_own(found)) if makes else _candidates(_own(found)), of)
-    first, *rest = (_function(found, replace(of, function=function)) for function in of.function.split(","))
-    return (first, *rest) if rest else first
+        function, code = _only(_makers(_own(module)) if makes else _candidates(_own(module)), of)
+        return f"{of.source}:{function}", code
+    first, *rest = (_function(module, replace(of, function=function)) for function in of.function.split(","))
+    return name, (first, *rest) if rest else first
 
 
-def _only(named: Mapping[str, Any], of: Name) -> Any:
-    """The one thing in a file that will do."""
+def _only(named: Mapping[str, Any], of: Name) -> tuple[str, Any]:
+    """The one thing in a file that will do, after its name."""
     if len(named) != 1:
         which = f"which of {', '.join(sorted(named))}" if named else "it has no function that will do"
         hint = f"{of.source}:{min(named)}" if named else "one with a function"
         raise UnusableError(f"{plain(of.source)}: {plain(which)}; expected {plain(hint)}")
-    (found,) = named.values()
-    return found
+    (only,) = named.items()
+    return only
 
 
 def _own(module: ModuleType) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class _GoneError(Exception):
 class Process:
     """The candidate that a child loads. One that has ended, or hung for longer than the timeout, is asked no more.
 
-    form is that of `form_of_operators`, once it is loaded.
+    name is its whole name, with the function, and form that of `form_of_operators`, once it is loaded.
     """
 
     def __init__(self, child: Child) -> None:
@@ -28,7 +28,7 @@ class Process:
         self.channel = Channel(child.connection, child.memory)
         self.loaded = False
         self.place: Place | None = None
-        self.form = ""
+        self.name, self.form = child.name, ""
         self.results: tuple[str, ...] = ()
         self.options: dict[str, str] = {}
         self.known: dict[str, Any] = {}  # to the child, of what is the same in every call
@@ -45,7 +45,7 @@ class Process:
             raise UnusableError(f"{plain(self.child.source)}: fails on import: {gone}") from None
         if why := said.get("unusable"):
             raise UnusableError(plain(str(why), 1000))
-        self.place, self.form = _place(said.get("place")), str(said.get("form"))
+        self.place, self.form, self.name = _place(said.get("place")), str(said.get("form")), str(said.get("name"))
         self.loaded = True
 
     def against(self, results: tuple[str, ...], options: Mapping[str, str]) -> Self:

@@ -11,7 +11,7 @@ from torch_ref.candidate.calling import InProcess
 from torch_ref.candidate.channel import Channel
 from torch_ref.candidate.forms import place_of
 from torch_ref.candidate.kinds import form_of_operators
-from torch_ref.candidate.loading import load
+from torch_ref.candidate.loading import found
 from torch_ref.cases.case import Case, Numbers
 from torch_ref.errors import ContractError, UnusableError, plain, summary
 from torch_ref.precision import PRECISIONS
@@ -24,12 +24,13 @@ def serve(channel: Channel, name: str) -> None:
     """
     flush_all = CDLL(None).fflush  # what C code has printed, so that it is noted
     own = os.getpid()
-    function = _loaded(name)
+    whole_name, function = _loaded(name)
     if os.getpid() != own:
         os._exit(0)
-    if isinstance(function, str):
+    if not whole_name:
         return channel.send({"unusable": function}, {})
-    channel.send({"unusable": None, "place": place_of(function), "form": form_of_operators(function)}, {})
+    about = {"name": whole_name, "place": place_of(function), "form": form_of_operators(function)}
+    channel.send({"unusable": None, **about}, {})
     while True:
         header, arrays = channel.receive()
         if given := header["given"]:  # else as before
@@ -51,14 +52,14 @@ def _like(given: Mapping[str, Any]) -> Callable[..., Case]:
     return partial(Case, seed=0, sizes={}, differentiated=names, precision=precision, packs=packs, **more)
 
 
-def _loaded(name: str) -> Any:
-    """The function, or why there is none."""
+def _loaded(name: str) -> tuple[str, Any]:
+    """The function after its whole name; or why there is none, after no name."""
     try:
-        return load(name)
+        return found(name)
     except UnusableError as error:
-        return str(error)
+        return "", str(error)
     except BaseException as error:  # noqa: BLE001  # whatever their file does on import
-        return f"{plain(name.rpartition(':')[0])}: fails on import: {summary(error)}"
+        return "", f"{plain(name.rpartition(':')[0])}: fails on import: {summary(error)}"
 
 
 def _reply(candidate: InProcess, case: Case, number: int) -> tuple[dict[str, Any], Numbers]:

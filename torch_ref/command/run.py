@@ -13,7 +13,7 @@ import torch
 import numpy_impl
 from numpy_impl import Parameters, xor
 from torch_ref.candidate.calling import Candidate, InProcess
-from torch_ref.candidate.loading import load, room_for_another_network
+from torch_ref.candidate.loading import found, room_for_another_network
 from torch_ref.candidate.printing import kept_out
 from torch_ref.candidate.process import Process
 from torch_ref.command.interrupts import remembered
@@ -75,7 +75,7 @@ def _reference(options: argparse.Namespace) -> BaseReference:
         words = {name: value for name, value in network.items() if value}
         layout = options.layout if options.candidates else str(OURS)
         return TwoLayers(**words, shapes=shapes_of(options), layout=layout, step=options.step)
-    make = load(options.reference, makes=True)
+    name, make = found(options.reference, makes=True)
     try:
         reference = make()
     except (Exception, SystemExit) as error:
@@ -83,7 +83,7 @@ def _reference(options: argparse.Namespace) -> BaseReference:
         raise UnusableError(f"{options.reference}: raised {summary(error, file)}") from error
     if not isinstance(reference, BaseReference):
         raise UnusableError(f"{options.reference}: returned a {type(reference).__name__}, expected a Reference")
-    reference = reference.named(plain(options.reference))
+    reference = reference.named(plain(name))
     if options.max_batch:
         reference = reference.with_largest_batch(options.max_batch)
         _demand_memory(reference)
@@ -112,10 +112,16 @@ def _candidates(
         return {BUILT_IN: InProcess(numpy_impl.loss_and_grads, *given)}
     candidates: dict[str, Candidate] = {}
     for name in options.candidates:
-        candidates[name] = processes[name].against(*given) if name in processes else InProcess(load(name), *given)
-        if (form := candidates[name].form) and not isinstance(reference, Operator):
+        if name in processes:
+            candidate: Candidate = processes[name].against(*given)
+            whole_name = processes[name].name
+        else:
+            whole_name, code = found(name)
+            candidate = InProcess(code, *given)
+        candidates[whole_name] = candidate
+        if candidate.form and not isinstance(reference, Operator):
             how = "say --reference file.py:make, where make() returns Operator(function, draw)"
-            raise UnusableError(f"{plain(name)}: {form} is checked against an Operator; {how}")
+            raise UnusableError(f"{plain(whole_name)}: {candidate.form} is checked against an Operator; {how}")
     return candidates
 
 
