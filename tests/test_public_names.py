@@ -105,7 +105,7 @@ def test_the_defaults_are_the_same_everywhere():
     assert defaults == {name: one.default for name, one in both.items() if name != "candidate"}
     annotations = {name: one.annotation for name, one in OPTIONS.items()}
     assert annotations == {name: one.annotation for name, one in both.items() if name != "candidate"}
-    network = {field.name: field.default for field in fields(TwoLayers) if field.name not in ("name", "fits")}
+    network = {field.name: field.default for field in fields(TwoLayers) if field.name not in ("name", "nearest")}
     assert network == {name: defaults[name] for name in network}
     words = parser().parse_args(["f.py:f"])
     for name, default in defaults.items():

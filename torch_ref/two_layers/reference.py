@@ -29,9 +29,10 @@ class TwoLayers(ModuleReference):
     activation, of the hidden layer: sigmoid, tanh or relu. loss, of the outputs S2 = σ(G2) and the targets t: bce,
     -t log S2 - (1-t) log(1-S2); mse, (S2 - t)²; or half-mse. reduction: its mean or its sum over batch × out.
     shapes: the batches and widths to draw. name: how reports call it. layout: the shapes of inputs, W1 and B1, as in
-    "(in, batch) (in, hidden) (hidden,)"; None for the one that fits the candidate best. step: whether the candidate is
-    a training step f(inputs, targets, W1, B1, W2, B2, learning_rate), which returns the new parameters or changes them
-    in place. fits: whether the layout is one that fits, or was pinned; if not, reports say so.
+    "(in, batch) (in, hidden) (hidden,)"; None for the one that fits the candidate, else that of `numpy_impl`. step:
+    whether the candidate is a training step f(inputs, targets, W1, B1, W2, B2, learning_rate), which returns the new
+    parameters or changes them in place. nearest: where none fits, the layout in which the most results have their
+    shape, for reports.
 
     A candidate is called as candidate(inputs, targets, W1, B1, W2, B2) and returns (loss, (dW1, dB1, dW2, dB2)).
     Raises ValueError for another word.
@@ -47,7 +48,7 @@ class TwoLayers(ModuleReference):
     name: str = ""
     layout: str | None = None
     step: bool = False
-    fits: bool = True
+    nearest: str = ""
 
     def __post_init__(self) -> None:
         self.laid  # noqa: B018  # raises for what is no layout
@@ -104,9 +105,12 @@ class TwoLayers(ModuleReference):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Which layout it is, if it is not ours; and if none fits, which is shown."""
-        if not self.fits:
-            return (f"fits no layout; shown for {self.laid}: name yours with --layout (layout=)",)
+        """Which layout it is, if it is not ours; and if none fits, which may be meant."""
+        if self.nearest:
+            how = (
+                "" if self.nearest == " ".join(OURS) else f"; the most shapes are right with --layout '{self.nearest}'"
+            )
+            return (f"fits no layout: this is shown for {self.laid}{how}",)
         return () if self.laid == OURS else (f"takes its arrays as {self.laid}",)
 
     def demand_cases(self, precision: Precision, *, strict: bool) -> None:
