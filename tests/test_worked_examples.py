@@ -99,9 +99,7 @@ OF_PEOPLE = {
     },
     "rms_norm_function": {
         "a mean over batch and time": Planted(".sum(dim=(0, 1))", ".mean(dim=(0, 1))", {"weight"}, "1/(3 batch) ×"),
-        "the scale is a constant": Planted(
-            " - along_scale)", ")", {"x"}, "back through the power is cut: zero"
-        ),
+        "the scale is a constant": Planted(" - along_scale)", ")", {"x"}, "back through the power is cut: zero"),
         "no gradient to the gain": Planted("return dx, dgain", "return dx, None", {"weight"}, "not an array: None"),
     },
     "dot_in_c": {
