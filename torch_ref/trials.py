@@ -9,7 +9,7 @@ from itertools import cycle
 import numpy as np
 
 from torch_ref.candidate.calling import Candidate, differing
-from torch_ref.cases.case import NORMAL, Case, Numbers
+from torch_ref.cases.case import NORMAL, ORDERS, Case, Numbers
 from torch_ref.comparison import compare
 from torch_ref.diagnosis.factors import other_reduction
 from torch_ref.errors import ContractError, UnusableError
@@ -19,8 +19,6 @@ from torch_ref.results import ZERO, Comparison
 from torch_ref.rounding import allowed, noise
 from torch_ref.settings import Settings
 from torch_ref.shrinking import smallest_of
-
-ORDERS = "Fortran", "strided"
 
 
 @dataclass(frozen=True)
@@ -167,7 +165,12 @@ class Trials:
             return
         summaries = self.outcome.ordinary, self.outcome.saturated, *self.outcome.asides.values()
         (summary,) = (summary for summary in summaries if summary.failure is failure)
-        fails = lambda case: not self._judge(case, summary.wrong).passed  # noqa: E731
+
+        def fails(case: Case) -> bool:
+            comparison = self._judge(case, summary.wrong)
+            refused = case.order != "C" and comparison.breach is not None  # as it may
+            return not comparison.passed and not (refused and failure.breach is None)
+
         if smallest := smallest_of(self.reference.cases.like(failure.case), fails, self.settings.seed):
             shrunk = self._judge(smallest)
             summary.failure = failure if shrunk.passed else shrunk
