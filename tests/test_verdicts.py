@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from numpy_impl import loss_and_grads
-from torch_ref import check
+from torch_ref import Shapes, check
 
 
 def in_random_order(x, t, *parameters):
@@ -76,7 +76,10 @@ def test_a_memory_order_may_be_refused_but_not_answered_wrongly():
     def assuming(x, *rest):
         return loss_and_grads(x.ravel(order="K").reshape(x.shape), *rest)
 
-    assert check(refusing).passed
+    report = check(refusing)
+    assert report.passed
+    (note,) = report.notes
+    assert note.startswith("refuses arguments in Fortran order: raised ValueError: C order, please")
     report = check(assuming)
     assert report.failure.case.order == "Fortran"
     assert "Fortran order]" in str(report)
@@ -84,6 +87,17 @@ def test_a_memory_order_may_be_refused_but_not_answered_wrongly():
         ("condition", "memory order", {name for name, line in report.failure.lines.items() if not line.passed})
     ]
     assert "right for contiguous arguments, wrong for the same in Fortran order" in str(report)
+
+
+def test_no_memory_order_allows_to_write_to_an_argument():
+    def writing(x, *rest):
+        answer = loss_and_grads(x, *rest)
+        x.T.reshape(-1)[:] = 0  # a copy, but for an array in Fortran order
+        return answer
+
+    report = check(writing, shapes=Shapes(batch=(2, 4), inputs=(2, 4)))
+    assert report.failure.case.order == "Fortran"
+    assert report.failure.breach.startswith("wrote to its argument inputs")
 
 
 def test_views_with_gaps_are_named_and_a_case_that_is_refused_is_not_the_smallest_that_fails():

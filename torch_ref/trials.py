@@ -93,10 +93,13 @@ class Trials:
     def _wrong_otherwise(self, right: Comparison, order: str) -> Iterator[Comparison]:
         """What is wrong of a case that is right, with its arguments in another memory order; or asked for one gradient.
 
-        A candidate may refuse that order; it may not give wrong numbers for it.
+        A candidate may refuse that order, which is noted; it may not give wrong numbers for it.
         """
         relaid = self._compare(replace(right.case, order=order), right=right.autograd)
-        if not relaid.passed and relaid.breach is None:
+        if _is_refused(relaid):
+            if not any(note.startswith("refuses") for note in self.outcome.notes):
+                self.outcome.notes.append(f"refuses arguments {ORDERS[order]}: {relaid.breach}")
+        elif not relaid.passed:
             yield relaid
         for name in filter(right.case.asks, right.case.differentiated if right.case.upstream else ()):
             alone = self._compare(replace(right.case, alone=name), right=right.autograd)
@@ -168,9 +171,13 @@ class Trials:
 
         def fails(case: Case) -> bool:
             comparison = self._judge(case, summary.wrong)
-            refused = case.order != "C" and comparison.breach is not None  # as it may
-            return not comparison.passed and not (refused and failure.breach is None)
+            return not comparison.passed and not _is_refused(comparison)
 
         if smallest := smallest_of(self.reference.cases.like(failure.case), fails, self.settings.seed):
             shrunk = self._judge(smallest)
             summary.failure = failure if shrunk.passed else shrunk
+
+
+def _is_refused(comparison: Comparison) -> bool:
+    """Whether the candidate raises for a memory order other than C, as it may."""
+    return comparison.case.order != "C" and (comparison.breach or "").startswith("raised ")
