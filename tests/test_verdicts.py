@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from numpy_impl import loss_and_grads
-from torch_ref import check
+from torch_ref import Shapes, check
 
 
 def in_random_order(x, t, *parameters):
@@ -76,7 +76,55 @@ def test_a_memory_order_may_be_refused_but_not_answered_wrongly():
     def assuming(x, *rest):
         return loss_and_grads(x.ravel(order="K").reshape(x.shape), *rest)
 
-    assert check(refusing).passed
+    report = check(refusing)
+    assert report.passed
+    (note,) = report.notes
+    assert note.startswith("refuses arguments in Fortran order: raised ValueError: C order, please")
     report = check(assuming)
     assert report.failure.case.order == "Fortran"
     assert "Fortran order]" in str(report)
+    assert [(finding.kind, finding.name, set(finding.tensors)) for finding in report.findings] == [
+        ("condition", "memory order", {name for name, line in report.failure.lines.items() if not line.passed})
+    ]
+    assert "right for contiguous arguments, wrong for the same in Fortran order" in str(report)
+
+
+def test_no_memory_order_allows_to_write_to_an_argument():
+    def writing(x, *rest):
+        answer = loss_and_grads(x, *rest)
+        x.T.reshape(-1)[:] = 0  # a copy, but for an array in Fortran order
+        return answer
+
+    report = check(writing, shapes=Shapes(batch=(2, 4), inputs=(2, 4)))
+    assert report.failure.case.order == "Fortran"
+    assert report.failure.breach.startswith("wrote to its argument inputs")
+
+
+def test_views_with_gaps_are_named_and_a_case_that_is_refused_is_not_the_smallest_that_fails():
+    """Right in Fortran order; of strided views, those of one row are refused, others answered wrongly."""
+
+    def assuming(x, *rest):
+        gaps = x.size > 1 and not (x.flags.c_contiguous or x.flags.f_contiguous)
+        if gaps and len(x) < 3:
+            raise ValueError("no gaps, please")
+        return loss_and_grads(x[::-1] if gaps else x, *rest)
+
+    report = check(assuming)
+    assert report.failure.case.order == "strided"
+    assert report.failure.breach is None
+    assert [finding.name for finding in report.findings] == ["memory order"]
+    assert "wrong for the same as strided views" in str(report)
+
+
+def test_what_is_wrong_in_any_memory_order_is_explained_as_ever():
+    """The case that fails first is right in C order; the smallest one, which is not among those drawn, is not."""
+
+    def wrong(x, *rest):
+        loss, grads = loss_and_grads(x, *rest)
+        fails = not x.flags.c_contiguous or all(array.size == 1 for array in (x, *rest))
+        return loss, grads._replace(B1=grads.B1 * 2) if fails else grads
+
+    report = check(wrong, cases=8)
+    assert report.failure.case.order != "C"
+    assert report.failure.case.arguments["inputs"].size == 1
+    assert "2 × autograd's" in report.findings[0].text

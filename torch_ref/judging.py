@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from torch_ref.candidate.calling import Candidate
-from torch_ref.cases.case import Case
+from torch_ref.cases.case import ORDERS, Case
 from torch_ref.coarse import depends_on_format
 from torch_ref.comparison import compare
 from torch_ref.diagnosis.diagnosis import explain_failure
@@ -84,11 +84,18 @@ def _depending_on_format(reference: BaseReference, evaluate: Evaluate, settings:
 def _explain(
     candidate: Candidate, reference: BaseReference, evaluate: Evaluate, outcome: Outcome, failure: Comparison
 ) -> None:
-    """Add to the outcome why the failure fails: run again alone, it may pass."""
+    """Add to the outcome why the failure fails: run again alone, or in another memory order, it may pass."""
+    names, order = tuple(name for name, line in failure.lines.items() if not line.passed), failure.case.order
     if compare(candidate, failure.case, evaluate).passed:
         text = "right when the same case is run again: the answer depends on earlier calls; keep nothing between calls"
-        names = tuple(name for name, line in failure.lines.items() if not line.passed)
         outcome.findings = [Finding("condition", "remembers earlier calls", names, f"{text}.")]
+    elif order != "C" and names and compare(candidate, replace(failure.case, order="C"), evaluate).passed:
+        why = (
+            f"{', '.join(map(failure.case.label, names))}: right for contiguous arguments, wrong for the same "
+            f"{ORDERS[order]}: make a contiguous copy first (np.ascontiguousarray, .contiguous()), or read elements by "
+            "index, not by memory."
+        )
+        outcome.findings, outcome.evidence = [Finding("condition", "memory order", names, why)], [failure]
     else:
         explain_failure(candidate, reference, outcome, failure)
         alone = failure.case.alone

@@ -142,12 +142,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Description:
-    """What a report says of its reference; words are the command line's for it."""
+    """What a report says of its reference; words are the command line's for it.
+
+    saturated says why right code may differ in saturated cases, if it may, as in "where torch clamps".
+    """
 
     title: str
     model: str
     loss: str | None
     words: tuple[str, ...] = ()
+    saturated: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from itertools import cycle
 import numpy as np
 
 from torch_ref.candidate.calling import Candidate, differing
-from torch_ref.cases.case import NORMAL, Case, Numbers
+from torch_ref.cases.case import NORMAL, ORDERS, Case, Numbers
 from torch_ref.comparison import compare
 from torch_ref.diagnosis.factors import other_reduction
 from torch_ref.errors import ContractError, UnusableError
@@ -19,8 +19,6 @@ from torch_ref.results import ZERO, Comparison
 from torch_ref.rounding import allowed, noise
 from torch_ref.settings import Settings
 from torch_ref.shrinking import smallest_of
-
-ORDERS = "Fortran", "strided"
 
 
 @dataclass(frozen=True)
@@ -95,10 +93,13 @@ class Trials:
     def _wrong_otherwise(self, right: Comparison, order: str) -> Iterator[Comparison]:
         """What is wrong of a case that is right, with its arguments in another memory order; or asked for one gradient.
 
-        A candidate may refuse that order; it may not give wrong numbers for it.
+        A candidate may refuse that order, which is noted; it may not give wrong numbers for it.
         """
         relaid = self._compare(replace(right.case, order=order), right=right.autograd)
-        if not relaid.passed and relaid.breach is None:
+        if _is_refused(relaid):
+            if not any(note.startswith("refuses") for note in self.outcome.notes):
+                self.outcome.notes.append(f"refuses arguments {ORDERS[order]}: {relaid.breach}")
+        elif not relaid.passed:
             yield relaid
         for name in filter(right.case.asks, right.case.differentiated if right.case.upstream else ()):
             alone = self._compare(replace(right.case, alone=name), right=right.autograd)
@@ -167,7 +168,16 @@ class Trials:
             return
         summaries = self.outcome.ordinary, self.outcome.saturated, *self.outcome.asides.values()
         (summary,) = (summary for summary in summaries if summary.failure is failure)
-        fails = lambda case: not self._judge(case, summary.wrong).passed  # noqa: E731
+
+        def fails(case: Case) -> bool:
+            comparison = self._judge(case, summary.wrong)
+            return not comparison.passed and not _is_refused(comparison)
+
         if smallest := smallest_of(self.reference.cases.like(failure.case), fails, self.settings.seed):
             shrunk = self._judge(smallest)
             summary.failure = failure if shrunk.passed else shrunk
+
+
+def _is_refused(comparison: Comparison) -> bool:
+    """Whether the candidate raises for a memory order other than C, as it may."""
+    return comparison.case.order != "C" and (comparison.breach or "").startswith("raised ")

@@ -50,7 +50,7 @@ def test_gradgate_exits_1_when_the_lockstep_run_drifts(monkeypatch, capsys):
 
 BAD = {
     "no such file": (["nowhere.py:f"], "gradgate: nowhere.py: no such file"),
-    "no such option value": ([NUMPY, "--dtype", "float80"], "invalid choice: 'float80'"),
+    "no such option value": ([NUMPY, "--dtype", "float8"], "invalid choice: 'float8'"),
     "no cases": ([NUMPY, "--cases", "0"], "--cases: '0', expected a whole number of 1 or more"),
     "a negative seed": ([NUMPY, "--seed=-1"], "--seed: '-1', expected a whole number of 0 or more"),
     "no range": ([NUMPY, "--hidden", "2-5"], "'2-5', expected a width such as 3, or a range such as 2..5"),

@@ -3,8 +3,9 @@
 import re
 from pathlib import Path
 
-from numpy_impl import loss_and_grads
+from numpy_impl import forward, loss_and_grads
 from tests.comparing import draw
+from tests.correct import with_the_shortcut
 from torch_ref import check
 from torch_ref.command.main import main
 from torch_ref.outcome import Outcome
@@ -56,7 +57,23 @@ def test_a_table_of_one_candidate_fits_80_columns(mine, capsys):
     assert table[1] == "20 ordinary cases"
     assert re.fullmatch(r"  loss  .* match", table[2])
     assert re.fullmatch(r"  dL/dB1 .* [\d.e+]+ +\d+ of 20 differ", table[4])
-    assert re.fullmatch(r"5 saturated +\d differ where torch clamps \(not counted\)", table[7])
+    assert re.fullmatch(r"5 saturated +\d of 5 differ \(not counted\)", table[7])
+
+
+def test_torchs_clamps_are_the_reason_only_where_all_else_is_right_and_the_loss_has_them():
+    def of(candidate, **options):
+        return re.findall(r"^\d+ saturated +(.*)$", str(check(candidate, cases=20, **options)), re.MULTILINE)
+
+    def of_squares(x, t, W1, B1, W2, B2):
+        """Right, but for the gradient of B2 where a sigmoid is saturated."""
+        _, S1, G2, S2 = forward(x, W1, B1, W2, B2)
+        dG2 = 2 * (S2 - t.T) * S2 * (1 - S2) / t.size
+        dG1 = W2.T @ dG2 * S1 * (1 - S1)
+        dB2 = dG2.sum(1, keepdims=True) + (abs(G2).max() > 28)
+        return ((S2 - t.T) ** 2).mean(), (dG1 @ x, dG1.sum(1, keepdims=True), dG2 @ S1.T, dB2)
+
+    assert of(with_the_shortcut) == ["5 of 5 differ where torch clamps (not counted)"]
+    assert of(of_squares, loss="mse") == ["5 of 5 differ (not counted)"]
 
 
 def test_what_is_too_long_for_the_table_does_not_widen_it():

@@ -16,6 +16,7 @@ Pack: TypeAlias = tuple[str, ...] | Mapping[str, str]
 
 UPSTREAM = "upstream"  # the first argument of an operator's backward pass
 NORMAL = "normal"  # the kind of data that is drawn if nothing is said
+ORDERS = {"Fortran": "in Fortran order", "strided": "as strided views"}  # of memory besides C order, as said in print
 
 
 @dataclass(frozen=True, eq=False)

@@ -114,15 +114,15 @@ def _breaches(summary: Summary, *, alone: bool) -> str:
 
 
 def _uncounted(outcome: Outcome, *, alone: bool) -> str:
-    """Of saturated cases that do not count; not to alarm, since torch's own formula is not the only one."""
+    """Of saturated cases, which do not count. If all else is right, not to alarm: torch's is not the only formula."""
     summary = outcome.saturated
     if not summary.cases:
         return ""
     if outcome.ended is not None and outcome.ended.case.saturated:
         return _breaches(summary, alone=alone)  # that counts
-    differ = summary.failed - summary.breaches
-    counts = {"differ where torch clamps": differ, "break the contract": summary.breaches}
-    found = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    differ, why = summary.failed - summary.breaches, "" if outcome.ordinary.failed else outcome.reference.saturated
+    said = f"{differ} of {summary.cases} differ {why}".rstrip() if differ else ""
+    found = ", ".join(filter(None, (said, _breaches(summary, alone=alone))))
     if not alone and found:
         found = f"{summary.failed} fail"
     return f"{found or Status.MATCH} (not counted)"

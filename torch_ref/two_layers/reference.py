@@ -101,7 +101,8 @@ class TwoLayers(ModuleReference):
         """The module with its layers, and the loss."""
         layers = ", ".join(type(layer).__name__ for layer in self.network)
         model, loss = f"Sequential({layers})", LOSSES[self.loss].name
-        return Description(self.name or f"{model}, {loss}, {self.reduction}", model, loss, self._words())
+        why = "where torch clamps" if self.loss == "bce" else ""
+        return Description(self.name or f"{model}, {loss}, {self.reduction}", model, loss, self._words(), why)
 
     @property
     def notes(self) -> tuple[str, ...]:
