@@ -258,7 +258,7 @@ def test_a_saved_case_says_which_gradient_is_asked_for(tmp_path):
     report = check(AsksForTheOther, reference=RMS, cases=5)
     assert report.failure.case.alone == "w"
     assert "float64 ∂/∂w alone asked for]" in str(report)
-    save_case(tmp_path / "case.npz", report.failure)
+    save_case(tmp_path / "case.npz", report.failure, report)
     again = load_case(tmp_path / "case.npz", RMS)
     assert (again.alone, again.sizes) == ("w", report.failure.case.sizes)
 
