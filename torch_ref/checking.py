@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Any
 
 from torch_ref.candidate.calling import InProcess
-from torch_ref.candidate.kinds import form_of_operators, pair_of
+from torch_ref.candidate.kinds import form_of_operators, meant, pair_of
 from torch_ref.judging import judge
 from torch_ref.precision import PRECISIONS
 from torch_ref.reference.base import BaseReference
@@ -80,6 +80,7 @@ def check(
     the above, UnusableError (a ValueError) for a reference that can't serve.
     """
     own = TwoLayers(activation, loss, reduction, shapes, layout=layout, step=step)
+    candidate = meant(candidate)
     _demand_candidate(candidate, reference)
     if reference:
         defaults = {field.name: field.default for field in fields(TwoLayers)}

@@ -1,6 +1,7 @@
 """The command on code as people write it: a file with one function, pairs, layouts, steps, --only and --case."""
 
 import json
+import shlex
 import textwrap
 
 import numpy as np
@@ -48,6 +49,9 @@ LAYERS = """
     def both(upstream, x, w):
         return (x * w).sum(-1), (upstream[:, None] * w, upstream @ x)
 
+    def wrong(upstream, x, w):
+        return (x * w).sum(-1), (upstream[:, None] * w, upstream @ x * 2)
+
     class Dot:
         def forward(self, x, w):
             self.x, self.w = x, w
@@ -65,6 +69,8 @@ OPERATORS = """
     def make():
         return Operator(lambda x, w: (x * w).sum(-1), lambda rng, n: {"x": rng.random((n, 3)), "w": rng.random(3)})
 
+    make_other = make
+
     class Dot(torch.autograd.Function):
         @staticmethod
         def forward(ctx, x, w):
@@ -81,6 +87,7 @@ OPERATORS = """
         def backward(ctx, upstream):
             return Dot.backward(ctx, upstream) if all(ctx.needs_input_grad) else (None, None)
 """
+TITLE = "Sequential(Linear, Sigmoid, Linear, Sigmoid), binary_cross_entropy, mean"
 
 
 @pytest.fixture
@@ -119,7 +126,8 @@ def test_it_gets_a_verdict(words, status, says, capsys):
 
 @pytest.mark.usefixtures("write")
 def test_operators_get_one_in_every_form(capsys):
-    names = ["layers.py:forward,backward", "layers.py:both", "layers.py:dot", "ops.py:Dot", "ops.py:NeedsBoth"]
+    names = ["layers.py:forward,backward", "layers.py:both", "layers.py:dot", "ops.py:Dot", "ops.py:Dot.apply"]
+    names += ["ops.py:NeedsBoth"]
     assert main([*names, "--reference", "ops.py:make", "--cases", "5", "--format", "json"]) == 1
     candidates = json.loads(capsys.readouterr().out)["candidates"]
     assert {candidate["name"] for candidate in candidates if candidate["verdict"] == "pass"} == {*names[:-1]}
@@ -132,7 +140,7 @@ def test_a_file_stands_for_its_only_function(write, capsys):
     assert main(["one.py", "--cases", "5"]) == 0
     assert "\none.py:backprop against autograd of " in capsys.readouterr().out
     write("pair.py", LAYERS.partition("    def both")[0])
-    write("make.py", OPERATORS.partition("    class Dot")[0])
+    write("make.py", OPERATORS.partition("    make_other")[0])
     assert main(["pair.py", "--reference", "make.py", "--cases", "5"]) == 0
     assert "\npair.py:forward,backward against autograd of make.py:make\n" in capsys.readouterr().out
     assert main(["classic.py", "--cases", "5"]) == 2
@@ -153,9 +161,36 @@ def test_a_saved_case_is_run_again_and_nothing_else(capsys):
     capsys.readouterr()
     with np.load("case.npz") as saved:
         np.savez("other.npz", **{name: saved[name] for name in saved if name != "W1"})
-    for file in ("other.npz", "classic.py"):
+    np.savez("foreign.npz", a=np.array([None]))
+    np.savez("named.npz", case=np.array("[1]"))
+    for file in ("other.npz", "foreign.npz", "named.npz", "classic.py"):
         assert main(["classic.py:backprop", "--case", file]) == 2
-        assert f"--case {file}: not a case of" in capsys.readouterr().err
+        assert capsys.readouterr().err == f"gradgate: --case {file}: not a case saved by --save of {TITLE}\n"
+
+
+@pytest.mark.usefixtures("write")
+def test_a_saved_case_is_of_the_options_it_was_saved_with(capsys):
+    """They are told after --save, and demanded with --case."""
+    tanh, reference = ["--activation", "tanh", "--loss", "mse"], ["--reference", "ops.py:make"]
+    assert main(["classic.py:backprop", *tanh, "--cases", "5", "--save", "tanh.npz"]) == 1
+    layout = "--layout 'inputs (batch, in), W1 (in, hidden), B1 (hidden,)'"
+    again = f"gradgate classic.py:backprop {layout} --activation tanh --loss mse --case tanh.npz"
+    assert capsys.readouterr().err == f"gradgate: tanh.npz is written; to run it again: {again}\n"
+    assert main(shlex.split(again)[1:]) == 1
+    assert f"To see it again: {again}\n" in capsys.readouterr().out
+    assert main(["layers.py:wrong", *reference, "--cases", "5", "--save", "dot.npz"]) == 1
+    capsys.readouterr()
+    for words, says in {
+        ("tanh.npz",): "with --activation tanh --loss mse; say the same here",
+        ("tanh.npz", *tanh, "--layout", "(batch, in) (in, hidden) (1, hidden)"): f"with {layout}; say the same here",
+        ("tanh.npz", *tanh, *shlex.split(layout), "--step"): "without --step; say the same here",
+        ("tanh.npz", *reference): f"with {' '.join(tanh)} --reduction mean {layout} and without --reference; say",
+        ("dot.npz",): "with --reference ops.py:make and without --activation --loss --reduction --layout; say",
+        ("dot.npz", "--reference", "ops.py:make_other"): "with --reference ops.py:make; say the same here",
+    }.items():
+        candidate = "layers.py:wrong" if "--reference" in words else "classic.py:backprop"
+        assert main([candidate, "--case", *words]) == 2
+        assert f"--case {words[0]}: was saved {says}" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("write")

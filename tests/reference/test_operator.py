@@ -102,6 +102,7 @@ def of_tensors(x, w, power=2):
 
 
 FORMS = {
+    "its apply": Function.apply,
     "one function": in_one,
     "by name": lambda u, x, w: (forward(x, w)[0], dict(zip(("dx", "grad_w"), in_one(u, x, w)[1], strict=True))),
     "forward and backward": (forward, backward),
@@ -223,6 +224,16 @@ class WritesToWhatItSaved(Function):
         return grads
 
 
+class OfTwo(Layer):
+    def __init__(self, width, epsilon):
+        self.width, self.epsilon = width, epsilon
+
+
+class OfSizes(Layer):
+    def __init__(self, width, epsilon):
+        self.gain = [epsilon] * width
+
+
 WRONG = {
     "a term is missing": (WithoutTheMean, "∂/∂x"),
     "no gradient": (WithoutAGradient, "∂/∂w: not an array: None"),
@@ -238,6 +249,8 @@ WRONG = {
     "more upstream": (TakesTwo, "backward takes (ctx, first, second), expected (ctx, upstream)"),
     "of the class": ((Layer.forward, Layer.backward), "forward takes (self, x, w), expected (x, w); it is a method"),
     "a class": (Layer, "expected (upstream, x, w), or (x, w) of tensors; it is a class: name an object of it"),
+    "a class of two": (OfTwo, "returned a OfTwo, expected a tensor that can be differentiated; it is a class: name"),
+    "a class of sizes": (OfSizes, "* width; it is a class: name an object of it, or a function that makes one"),
     "forward takes more": ((in_one, backward), "forward takes (upstream, x, w), expected (x, w)"),
     "backward takes more": ((forward, lambda *, u: u), "backward takes (*, u), expected (upstream, cache), or (u"),
     "saved": (WritesToWhatItSaved, "wrote to its argument x, expected its arguments unchanged"),
@@ -258,7 +271,7 @@ def test_a_saved_case_says_which_gradient_is_asked_for(tmp_path):
     report = check(AsksForTheOther, reference=RMS, cases=5)
     assert report.failure.case.alone == "w"
     assert "float64 ∂/∂w alone asked for]" in str(report)
-    save_case(tmp_path / "case.npz", report.failure)
+    save_case(tmp_path / "case.npz", report.failure, report)
     again = load_case(tmp_path / "case.npz", RMS)
     assert (again.alone, again.sizes) == ("w", report.failure.case.sizes)
 

@@ -14,7 +14,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from torch_ref.candidate.forms import advice, called, can_be_asked, demand_arguments, is_in_torch, place_of
+from torch_ref.candidate.forms import (
+    advice,
+    advice_on_class,
+    called,
+    can_be_asked,
+    demand_arguments,
+    is_in_torch,
+    place_of,
+)
 from torch_ref.candidate.kinds import form_of_operators, parameters_of
 from torch_ref.candidate.naming import named
 from torch_ref.candidate.printing import kept_out
@@ -122,7 +130,8 @@ class InProcess:
             raise
         except BaseException as error:  # whatever they raise, it is theirs
             demand_arguments(self.code, case, self.results)
-            raise ContractError(f"raised {summary(error, self.place.file if self.place else '')}") from error
+            raised = summary(error, self.place.file if self.place else "")
+            raise ContractError(f"raised {raised}{advice_on_class(self.code)}") from error
 
 
 def _answer(values: dict[str, Any], precision: Precision, *, printed: bool) -> Answer:

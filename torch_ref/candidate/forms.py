@@ -26,7 +26,10 @@ def called(
     if case.upstream and (pair := _pair(code, case)):
         return _forward_and_backward(pair, case, arrays, results)
     if is_torch(code, case):
-        return differentiated(code, case, arrays, results)
+        try:
+            return differentiated(code, case, arrays, results)
+        except ContractError as error:
+            raise ContractError(f"{error}{advice_on_class(code)}") from None
     return code(*case.packed(arrays).values(), **options)
 
 
@@ -92,13 +95,19 @@ def advice(code: Any, case: Case) -> str:
     if is_module(code):
         own = ", ".join(name for name, _ in code.named_parameters()) or "no parameter"
         return f"; arguments may also be parameters of these names, but it has {own}"
-    if isinstance(code, type):
-        return "; it is a class: name an object of it, or a function that makes one and calls it"
+    if more := advice_on_class(code):
+        return more
     if "self" in parameters_of(code):
         return "; it is a method: name a function that makes the object and calls it"
     if case.step is False and takes_at_most(code, len(case.packed(case.arguments)) + 1):
         return "; is it a training step, with a learning rate? Then say --step (step=True)"
     return ""
+
+
+def advice_on_class(code: Any) -> str:
+    """What may be meant by a class whose objects are made of the arguments, as a call of it does."""
+    made = isinstance(code, type) and not is_function(code) and not pair_of(code)
+    return "; it is a class: name an object of it, or a function that makes one and calls it" if made else ""
 
 
 def place_of(code: Any) -> Place | None:

@@ -58,8 +58,9 @@ def differentiated(code: Any, case: Case, arrays: Mapping[str, Array], results: 
         outs = {name: out for name, out in zip(results, outputs, strict=True) if name in upstream}
         without = [n for n, out in outs.items() if not (isinstance(out, torch.Tensor) and out.requires_grad)]
         if without and (not case.alone or len(without) == len(outs)):  # each need not depend on each argument
-            what = f"returned {without[0]} without a gradient"
-            raise ContractError(f"{what}, expected a tensor that can be differentiated")
+            kind = type(outs[without[0]])
+            what = f"{without[0]} without a gradient" if issubclass(kind, torch.Tensor) else f"a {kind.__name__}"
+            raise ContractError(f"returned {what}, expected a tensor that can be differentiated")
         pairs = [(out, upstream[name]) for name, out in outs.items() if name not in without]
         outputs = tuple(out.detach().clone() if isinstance(out, torch.Tensor) else out for out in outputs)
         gradients = _gradients(pairs, leaves, twice=bool(case.alone))  # which may write to what it has returned

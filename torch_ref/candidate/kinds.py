@@ -45,6 +45,12 @@ def _of_torch(package: str, name: str) -> Any:
     return getattr(getattr(sys.modules.get("torch"), package, None), name, ())
 
 
+def meant(code: Any) -> Any:
+    """The torch.autograd.Function whose `apply` it is; anything else itself."""
+    owner = getattr(code, "__self__", None)
+    return owner if is_function(owner) and getattr(code, "__name__", "") == "apply" else code
+
+
 def pair_of(code: Any) -> tuple[Any, ...]:
     """The pair that it is, or the forward and backward that can be called on it; () for anything else."""
     if isinstance(code, tuple):

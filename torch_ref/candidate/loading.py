@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from torch_ref.candidate.kinds import is_function, pair_of, parameters_of, takes
+from torch_ref.candidate.kinds import is_function, meant, pair_of, parameters_of, takes
 from torch_ref.candidate.printing import kept_out
 from torch_ref.errors import UnusableError, plain, summary
 
@@ -138,7 +138,7 @@ def _function(found: Any, of: Name) -> Any:
         found = getattr(found, attribute)
     if not (callable(found) or pair_of(found)):
         raise UnusableError(f"{name}: a {plain(type(found).__name__)}, expected a function")
-    return found
+    return meant(found)
 
 
 def _import_file(path: Path) -> ModuleType:

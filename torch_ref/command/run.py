@@ -27,7 +27,7 @@ from torch_ref.outcome import Outcome
 from torch_ref.precision import PRECISIONS
 from torch_ref.reference.base import BaseReference
 from torch_ref.reference.operator import Operator
-from torch_ref.report.document import Document
+from torch_ref.report.document import Document, command_of
 from torch_ref.report.github import github
 from torch_ref.report.json_document import as_json
 from torch_ref.report.markdown import markdown
@@ -180,11 +180,13 @@ def _write(path: Path, document: Document) -> None:
 
 def _save(path: Path, outcomes: list[Outcome]) -> None:
     """The first failure's smallest case, and both answers."""
-    failure = next((outcome.failure for outcome in outcomes if outcome.failure), None)
-    if failure is None:
+    outcome = next((outcome for outcome in outcomes if outcome.failure), None)
+    if outcome is None or outcome.failure is None:
         say(f"nothing failed, {path} is not written")
         return
     try:
-        save_case(path, failure)
+        save_case(path, outcome.failure, outcome)
     except OSError as error:
         say(f"--save {path}: {error.strerror or error}")
+    else:
+        say(f"{path} is written; to run it again: {command_of(outcome, str(path))}")

@@ -79,14 +79,15 @@ def diagnosed_in(outcome: Outcome) -> str | None:
     return next(iter(dtypes - {outcome.settings["dtype"]}), None)
 
 
-def command_of(outcome: Outcome) -> str:
-    """The command that gives this outcome again."""
+def command_of(outcome: Outcome, case: str = "") -> str:
+    """The command that gives this outcome again; or that runs the case in this file."""
     words = ["gradgate", outcome.name, *outcome.reference.words]
-    for option, default in DEFAULTS.items():
+    case = case or outcome.settings.get("case", "")
+    for option, default in {}.items() if case else DEFAULTS.items():
         if (value := outcome.settings[option]) != default:
             words += [f"--{option}", str(value)]
     if only := outcome.settings.get("only"):
         words += ["--only", ",".join(only)]
-    if case := outcome.settings.get("case"):
+    if case:
         words += ["--case", case]
     return shlex.join(words + ["--strict"] * outcome.settings["strict"])

@@ -127,11 +127,11 @@ class TwoLayers(ModuleReference):
         words = ["--reference", self.name] if self.name else []
         if self.name or not self.shapes.left("batch"):
             words += ["--max-batch", str(self.shapes.batch[1])]
+        if self.name:  # the rest is said in its file
+            return tuple(words)
         if self.laid != OURS:
             words += ["--layout", str(self.laid)]
         words += ["--step"] * self.step
-        if self.name:  # the rest is said in its file
-            return tuple(words)
         for option in fields(self):
             if option.name in self.options and getattr(self, option.name) != option.default:
                 words += [f"--{option.name}", getattr(self, option.name)]
