@@ -2,13 +2,11 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 
 from torch_ref.cases.case import Case, Numbers
 from torch_ref.comparison import compare
@@ -43,10 +41,9 @@ def _searched(evidence: Evidence, left: list[str], wrong: frozenset[str]) -> Ite
     """What a search finds; or where the error enters, and whether the time was up."""
     prepare()
     graphs = Graphs(evidence, evidence.comparisons, time.process_time() + SECONDS)
-    with _on_one_thread():
-        search = Search(graphs, evidence.comparisons, wrong, graphs.until)
-        search.run()
-        verified = list(_verified(search, evidence, graphs)) if search.found else []
+    search = Search(graphs, evidence.comparisons, wrong, graphs.until)
+    search.run()
+    verified = list(_verified(search, evidence, graphs)) if search.found else []
     for explanation in verified:
         names = tuple(name for name in evidence.wrong if name in explanation.tensors)
         what = sentence(graphs[0], explanation)
@@ -58,17 +55,6 @@ def _searched(evidence: Evidence, left: list[str], wrong: frozenset[str]) -> Ite
     if unknown and search.stopped:
         text = f"the search for the mistake stopped after {SECONDS:g} s, before everything was tried."
         yield Finding("chain", "search stopped", (), text)
-
-
-@contextmanager
-def _on_one_thread() -> Iterator[None]:
-    """Threads that share small matrices wait for each other, for seconds on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _verified(search: Search, evidence: Evidence, graphs: "Graphs") -> Iterator[Explanation]:
