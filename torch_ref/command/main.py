@@ -5,11 +5,12 @@ import os
 import shlex
 import sys
 from contextlib import ExitStack
+from importlib.metadata import version
 
 from torch_ref.candidate.child import Child
 from torch_ref.candidate.loading import import_own_network, parsed
 from torch_ref.command.options import demand_sense, parser
-from torch_ref.command.streams import flush, ready_streams, say
+from torch_ref.command.streams import flush, ready_streams, say, show
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,6 +21,9 @@ def main(arguments: list[str] | None = None) -> int:
         options.command = shlex.join(["gradgate", *(sys.argv[1:] if arguments is None else arguments)])
     finally:
         flush()  # of --help
+    if options.version:
+        show(f"gradgate {version('gradgate')}")
+        return 0
     try:
         demand_sense(options)
         if options.reference is not None:
