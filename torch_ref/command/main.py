@@ -5,7 +5,6 @@ import os
 import shlex
 import sys
 from contextlib import ExitStack
-from importlib.metadata import version
 
 from torch_ref.candidate.child import Child
 from torch_ref.candidate.loading import import_own_network, parsed
@@ -22,6 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         flush()  # of --help
     if options.version:
+        from importlib.metadata import version  # noqa: PLC0415  # takes as long as all else here
+
         show(f"gradgate {version('gradgate')}")
         return 0
     try:
