@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from numpy_impl import loss_and_grads
 from tests.planted import STRAY_2, draw_rows, linear
-from torch_ref import Reference, Shapes, assert_matches_autograd, check
+from torch_ref import Reference, Shapes, TwoLayers, assert_matches_autograd, check
 
 
 def test_what_a_check_does_when_nothing_is_said():
@@ -62,7 +62,8 @@ def test_an_assertion_that_fails_has_the_report_and_no_frame_of_ours():
         ({"activation": "gelu"}, ValueError, "activation: 'gelu', expected 'sigmoid' or 'tanh' or 'relu'"),
         ({"loss": "hinge"}, ValueError, "loss: 'hinge', expected 'bce' or 'mse' or 'half-mse'"),
         ({"candidate": 3}, TypeError, "candidate: 3, expected a function"),
-        ({"reference": 3}, TypeError, "reference: 3, expected a Reference"),
+        ({"reference": 3}, TypeError, "reference: 3, expected a Reference$"),
+        ({"reference": TwoLayers}, TypeError, r"expected a Reference; call it: reference=TwoLayers\(\)"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, error, message):

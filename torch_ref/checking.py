@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import fields
+from inspect import isfunction
 from typing import Any
 
 from torch_ref.candidate.calling import InProcess
@@ -108,7 +109,9 @@ def _demand_candidate(candidate: Any, reference: Any) -> None:
     if not (callable(candidate) or (len(pair) == 2 and all(map(callable, pair)))):
         raise TypeError(f"candidate: {candidate!r}, expected a function, or a pair of them: (forward, backward)")
     if not isinstance(reference, BaseReference | None):
-        raise TypeError(f"reference: {reference!r}, expected a Reference")
+        makes = isfunction(reference) or isinstance(reference, type)
+        hint = f"; call it: reference={reference.__name__}()" if makes else ""
+        raise TypeError(f"reference: {reference!r}, expected a Reference{hint}")
     if (form := form_of_operators(candidate)) and not isinstance(reference, Operator):
         raise TypeError(f"candidate: {form} is checked against an Operator; say reference=Operator(function, draw)")
 

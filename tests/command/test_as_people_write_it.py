@@ -179,7 +179,7 @@ def test_a_saved_case_is_of_the_options_it_was_saved_with(capsys):
     assert main(shlex.split(again)[1:]) == 1
     assert f"To see it again: {again}\n" in capsys.readouterr().out
     assert main(["layers.py:wrong", *reference, "--cases", "5", "--save", "dot.npz"]) == 1
-    capsys.readouterr()
+    assert capsys.readouterr().err.endswith(": gradgate layers.py:wrong --reference ops.py:make --case dot.npz\n")
     for words, says in {
         ("tanh.npz",): "with --activation tanh --loss mse; say the same here",
         ("tanh.npz", *tanh, "--layout", "(batch, in) (in, hidden) (1, hidden)"): f"with {layout}; say the same here",

@@ -54,7 +54,7 @@ BAD = {
     "no cases": ([NUMPY, "--cases", "0"], "--cases: '0', expected a whole number of 1 or more"),
     "a negative seed": ([NUMPY, "--seed=-1"], "--seed: '-1', expected a whole number of 0 or more"),
     "no range": ([NUMPY, "--hidden", "2-5"], "'2-5', expected a width such as 3, or a range such as 2..5"),
-    "an empty range": ([NUMPY, "--hidden", "5..2"], "gradgate: hidden: from 5 to 2, expected"),
+    "an empty range": ([NUMPY, "--hidden", "5..2"], "hidden: from 5 to 2, expected the smaller one first: from 2 to 5"),
     "no .npz": ([NUMPY, "--save", "case.txt"], "--save case.txt: expected a name that ends in .npz"),
     "nowhere to save": ([NUMPY, "--save", "no/where/case.npz"], "--save no/where/case.npz: no such folder"),
 }  # fmt: skip  # one a line

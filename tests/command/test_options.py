@@ -2,6 +2,7 @@
 
 import re
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,11 @@ def test_help_fits_a_screen(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     assert len(capsys.readouterr().out.splitlines()) <= 45
+
+
+def test_the_version_is_shown_and_nothing_else(capsys):
+    assert main(["nowhere.py", "--version"]) == 0
+    assert capsys.readouterr().out == f"gradgate {version('gradgate')}\n"
 
 
 def test_the_built_in_candidate_is_of_its_own_network_only(capsys):

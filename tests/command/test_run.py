@@ -108,6 +108,11 @@ def test_a_reference_of_two_layers_honours_the_largest_batch_and_its_command_wor
     assert "a batch of more than 5" not in printed
     assert main(again.split()[1:]) == 1
     assert capsys.readouterr().out == printed
+    again = again.replace("--max-batch 5 --cases 5", "--cases 1 --timeout 30")  # the batch is left as it is
+    assert main(again.split()[1:]) == 1
+    printed = capsys.readouterr().out
+    assert re.search(r"^1 ordinary case( |$)", printed, re.MULTILINE)
+    assert f"To see it again: {again}\n" in printed
 
 
 BAD = {

@@ -46,7 +46,7 @@ UNUSABLE = {
     "lazy": (reference_of(nn.LazyLinear(2)), "weight has no shape yet, expected one; call the model once"),
     "broadcast": (reference_of(draw=lambda r, n: (r.random((n, 3)), r.random((n, 1)))), "Using a target size"),
     "batch norm": (reference_of(nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)), batch=(1, 1)), "Say batch="),
-    "no batch": (reference_of(batch=(0, 4)), "batch: from 0 to 4, expected 1 or more"),
+    "no batch": (reference_of(batch=(0, 4)), "batch: from 0 to 4, expected sizes of 1 or more"),
     "one batch": (reference_of(batch=4), r"batch: 4, expected the smallest and the largest, as in \(1, 8\)"),
 }  # fmt: skip  # one a line
 

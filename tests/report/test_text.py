@@ -82,6 +82,7 @@ def test_what_is_too_long_for_the_table_does_not_widen_it():
     lines = [
         Line(long, FLOAT64, 1.0, error=3 * 2**-53, allowed=8 * 2**-53),
         Line("dL/dtext", FLOAT64, 1.0, problem=f"dtype <U{10**40}, expected float64"),
+        Line("dL/dnone", FLOAT64, 1.0, problem="not an array: None"),
         Line("dL/dbias", FLOAT64, 1e-17, error=1e-17, allowed=1e-16, noise=1e-17),
     ]
     comparison = Comparison(draw(3, 2, 4, 1, seed=0), {}, lines={line.label: line for line in lines})
@@ -92,6 +93,8 @@ def test_what_is_too_long_for_the_table_does_not_widen_it():
     assert f"\n  {long}\n{' ' * 30}3.0      3.0      8.0      match\n" in alone
     assert re.search(rf"\n  {long}\n +3.0      3.0      match", beside)
     assert re.search(r"dL/dtext +3 of 3 differ: dtype <U10+…\n", alone)
+    assert re.search(r"dL/dnone +3 of 3 differ: not an array: None\n", alone)
+    assert re.search(r"dL/dnone +(3 differ: None\s+){3}", beside)
     assert re.search(r"dL/dtext +(3 differ: dtype <U10+…\s+){3}", beside)
     assert re.search(r"dL/dbias {47}zero", alone)  # in the column of the verdicts
     assert max(map(len, alone.splitlines())) <= 80

@@ -84,10 +84,14 @@ def found(name: str, *, makes: bool = False) -> tuple[str, Any]:
 
 def _only(named: Mapping[str, Any], of: Name) -> tuple[str, Any]:
     """The one thing in a file that will do, after its name."""
+    source = plain(of.source)
+    if not named:
+        raise UnusableError(
+            f"{source}: no function of its own that can be meant, expected one, or its name: {source}:name"
+        )
     if len(named) != 1:
-        which = f"which of {', '.join(sorted(named))}" if named else "it has no function that will do"
-        hint = f"{of.source}:{min(named)}" if named else "one with a function"
-        raise UnusableError(f"{plain(of.source)}: {plain(which)}; expected {plain(hint)}")
+        which, first = plain(", ".join(sorted(named))), plain(min(named))
+        raise UnusableError(f"{source}: which of {which}; expected {source}:{first}")
     (only,) = named.items()
     return only
 

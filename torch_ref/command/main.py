@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from torch_ref.candidate.child import Child
 from torch_ref.candidate.loading import import_own_network, parsed
 from torch_ref.command.options import demand_sense, parser
-from torch_ref.command.streams import flush, ready_streams, say
+from torch_ref.command.streams import flush, ready_streams, say, show
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,6 +20,11 @@ def main(arguments: list[str] | None = None) -> int:
         options.command = shlex.join(["gradgate", *(sys.argv[1:] if arguments is None else arguments)])
     finally:
         flush()  # of --help
+    if options.version:
+        from importlib.metadata import version  # noqa: PLC0415  # takes as long as all else here
+
+        show(f"gradgate {version('gradgate')}")
+        return 0
     try:
         demand_sense(options)
         if options.reference is not None:

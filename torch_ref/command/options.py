@@ -15,6 +15,7 @@ from torch_ref.two_layers.options import Activation, Layout, Loss, Reduction, Sh
 BUILT_IN = "numpy_impl:loss_and_grads"
 BUILT_IN_ARRAYS = "float32", "float64"  # that it takes
 AT_ONCE = 48  # times what one pass takes: a right candidate was seen to take 23, a wrong one, with its diagnosis, 48
+TIMEOUT = 60.0  # seconds
 LONGEST = 1e6  # seconds, eleven days
 
 
@@ -55,7 +56,8 @@ def parser() -> argparse.ArgumentParser:
     add("--case", type=Path, metavar="FILE.npz", help="run a saved case again, and nothing else")
     add("--save", type=Path, metavar="FILE.npz", help="write the smallest case that fails, and both answers")
     add("--time", action="store_true", help="time a call, and autograd's, on one thread")
-    add("--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="for a call, or the import (60)")
+    add("--timeout", type=_seconds, default=TIMEOUT, metavar="SECONDS", help="for a call, or the import (60)")
+    add("--version", action="store_true", help="show it, and do nothing else")
     return made
 
 

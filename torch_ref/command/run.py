@@ -17,7 +17,7 @@ from torch_ref.candidate.loading import found, room_for_another_network
 from torch_ref.candidate.printing import kept_out
 from torch_ref.candidate.process import Process
 from torch_ref.command.interrupts import remembered
-from torch_ref.command.options import AT_ONCE, BUILT_IN, demand_bytes, shapes_of
+from torch_ref.command.options import AT_ONCE, BUILT_IN, TIMEOUT, demand_bytes, shapes_of
 from torch_ref.command.progress import Progress
 from torch_ref.command.saved import load_case, save_case
 from torch_ref.command.streams import say, show
@@ -137,6 +137,8 @@ def _check(options: argparse.Namespace, candidates: Mapping[str, Candidate], ref
             accuracy = bool(options.html) and dtype == dtypes[-1]  # once
             settings = replace(_settings(options, against, dtype), accuracy=accuracy)
             outcome = Outcome(plain(name), against.description, settings.shown(against))
+            if options.timeout != TIMEOUT:
+                outcome.settings["timeout"] = options.timeout
             if options.case:
                 outcome.settings["case"] = str(options.case)
             outcomes.append(outcome)

@@ -114,6 +114,12 @@ class Batches(Cases):
         return self.complete(case, rng)
 
 
+def words_of(name: str, batch: Range) -> tuple[str, ...]:
+    """The words of the command line that ask for a reference of this name; nothing of batches left as they are."""
+    largest = () if batch is BATCH else ("--max-batch", str(batch[1]))  # that object, not one that equals it
+    return ("--reference", name, *largest)
+
+
 def usable(name: str, value: Any, precision: Precision) -> Array:
     """The array, C-contiguous, in the check's dtype if it is floating-point. Raises UnusableError for anything else."""
     try:

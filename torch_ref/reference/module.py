@@ -12,7 +12,7 @@ from torch_ref.cases.case import Case, Numbers
 from torch_ref.cases.ranges import Range, demand_range
 from torch_ref.errors import UnusableError
 from torch_ref.precision import Precision
-from torch_ref.reference.batches import BATCH, Batches, Data, usable
+from torch_ref.reference.batches import BATCH, Batches, Data, usable, words_of
 from torch_ref.reference.evaluation import ModuleReference
 from torch_ref.reference.tensors import array_of
 from torch_ref.results import Description
@@ -81,8 +81,7 @@ class Reference(ModuleReference):
         if isinstance(self.model, nn.Sequential):
             model += f"({', '.join(type(layer).__name__ for layer in self.model)})"
         loss = getattr(self.loss, "__name__", type(self.loss).__name__)
-        words = ("--reference", self.name, "--max-batch", str(self.batch[1]))
-        return Description(self.name or f"{model}, {loss}", model, loss, words)
+        return Description(self.name or f"{model}, {loss}", model, loss, words_of(self.name, self.batch))
 
     def with_largest_batch(self, largest: int) -> Self:
         """The same reference with batches up to this."""

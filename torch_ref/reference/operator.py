@@ -17,7 +17,7 @@ from torch_ref.cases.ranges import Range, demand_range
 from torch_ref.errors import UnusableError, summary
 from torch_ref.precision import Precision
 from torch_ref.reference.base import BaseReference, Evaluate
-from torch_ref.reference.batches import BATCH, Batches, Data, usable
+from torch_ref.reference.batches import BATCH, Batches, Data, usable, words_of
 from torch_ref.reference.evaluation import demand_usable_parameter, dense
 from torch_ref.reference.lending import dtypes_of, lent
 from torch_ref.reference.tensors import array_of, tensor_of
@@ -78,8 +78,7 @@ class Operator(BaseReference):
     def description(self) -> Description:
         """The function's name, or the module's class."""
         own = getattr(self.function, "__name__", type(self.function).__name__)
-        words = ("--reference", self.name, "--max-batch", str(self.batch[1]))
-        return Description(self.name or own, own, None, words)
+        return Description(self.name or own, own, None, words_of(self.name, self.batch))
 
     def with_largest_batch(self, largest: int) -> Self:
         """The same reference with batches up to this."""

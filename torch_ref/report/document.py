@@ -86,6 +86,8 @@ def command_of(outcome: Outcome, case: str = "") -> str:
     for option, default in {}.items() if case else DEFAULTS.items():
         if (value := outcome.settings[option]) != default:
             words += [f"--{option}", str(value)]
+    if timeout := outcome.settings.get("timeout"):
+        words += ["--timeout", f"{timeout:g}"]
     if only := outcome.settings.get("only"):
         words += ["--only", ",".join(only)]
     if case:

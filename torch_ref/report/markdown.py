@@ -15,7 +15,9 @@ def markdown(document: Document) -> str:
             block = ["```text", *explained[1:], "```"]
             parts += ["", f"**{outcome.name}**", "", *block, "", f"`{command_of(outcome)}`"]
         if outcome.interrupted:
-            parts += ["", f"**{outcome.name}**: interrupted after {outcome.ordinary.cases} ordinary cases"]
+            count = outcome.ordinary.cases
+            cases = f"{count} ordinary {'case' if count == 1 else 'cases'}"
+            parts += ["", f"**{outcome.name}**: interrupted after {cases}"]
     if document.lockstep:
         parts += ["", " ".join(lockstep_lines(document.lockstep_title, document.lockstep))]
     return "\n".join(parts)

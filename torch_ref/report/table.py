@@ -66,7 +66,11 @@ def _title(kind: str, summaries: list[Summary]) -> str:
 def _counted(kind: str, summaries: list[Summary], outcomes: list[Outcome]) -> Iterator[Row]:
     """Each result or gradient has a row."""
     alone = len(outcomes) == 1
-    yield Row(f"{_title(kind, summaries)} cases", [(_breaches(summary, alone=alone),) for summary in summaries])
+    title = _title(kind, summaries)
+    yield Row(
+        f"{title} {'case' if title.startswith('1 ') else 'cases'}",
+        [(_breaches(summary, alone=alone),) for summary in summaries],
+    )
     noise = outcomes[0].noise if kind == "ordinary" and not alone else {}
     for name, label in _labels(summaries).items():
         own = [(f"± {noise[name]:.1f}",)] if name in noise else []
@@ -98,8 +102,10 @@ def cells(summary: Summary, name: str, *, alone: bool) -> Cells:
     differ = f"{tally.failed} of {summary.cases} differ" if alone else f"{tally.failed} differ"
     verdict = differ if status is Status.DIFFER else status.value
     if tally.worst.problem:
-        came = f"{verdict}: {tally.worst.problem.partition(', expected')[0]}"  # the smallest case has the rest
+        problem = tally.worst.problem.partition(", expected")[0]  # the smallest case has the rest
         most = len("  ".join(ALONE if alone else BESIDE)) + 2
+        short = f"{verdict}: {problem.removeprefix('not an array: ')}"
+        came = short if len(short) <= most < len(f"{verdict}: {problem}") else f"{verdict}: {problem}"
         return (came if len(came) <= most else f"{came[: most - 1]}…",)
     if status in (Status.ZERO, Status.UNTESTED):  # in roundings of what is 0, or lost in noise, numbers say nothing
         return (*[""] * (len(ALONE if alone else BESIDE) - 1), verdict)

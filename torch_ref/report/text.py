@@ -19,7 +19,7 @@ def text(document: Document) -> str:
         if outcome.interrupted:
             count = outcome.ordinary.cases + outcome.saturated.cases
             where = f", in {outcome.last}" if outcome.last else ""
-            parts += ["", f"{outcome.name}: interrupted after {count} cases{where}"]
+            parts += ["", f"{outcome.name}: interrupted after {count} {'case' if count == 1 else 'cases'}{where}"]
     if document.lockstep:
         parts += ["", *lockstep_lines(document.lockstep_title, document.lockstep)]
     verdict = "PASS" if document.passed else "INTERRUPTED" if document.interrupted else "FAIL"

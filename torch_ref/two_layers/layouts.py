@@ -11,7 +11,7 @@ from torch_ref.candidate.calling import Candidate
 from torch_ref.cases.case import Array
 from torch_ref.errors import ContractError, EndedError
 from torch_ref.precision import FLOAT64, Precision
-from torch_ref.two_layers.options import BIASES, INPUTS, LAYOUTS, WEIGHTS, Layout
+from torch_ref.two_layers.options import BIASES, INPUTS, LAYOUTS, OURS, WEIGHTS, Layout
 
 if TYPE_CHECKING:  # it lays out its cases by this module
     from torch_ref.two_layers.reference import TwoLayers
@@ -60,7 +60,7 @@ def fitted(
     """
     if reference.layout is not None:
         return reference
-    nearest, most = "", 0
+    nearest, most, misshapen = "", 0, True
     for layout in LAYOUTS:
         laid = replace(reference, layout=str(layout))
         case = replace(laid.cases.draw(*laid.cases.explicit()[0].sizes, seed=0, precision=precision), asked=only)
@@ -73,9 +73,13 @@ def fitted(
         shapes = {name: case.arguments[name].shape for name in case.differentiated if case.asks(name)}
         if "loss" in answer.arrays:
             shapes["loss"] = ()
-        right = sum(name in answer.arrays and answer.arrays[name].shape == shape for name, shape in shapes.items())
+        has_shape = {name: answer.arrays[name].shape == shapes[name] for name in shapes if name in answer.arrays}
+        right = sum(has_shape.values())
         if right == len(shapes):
             return laid
         if right > most:
             nearest, most = " ".join(layout), right
+            misshapen = not all(has_shape[name] for name in has_shape if name != "loss")
+    if nearest == " ".join(OURS) and not misshapen:  # a gradient is missing, or the loss is no number: no other layout
+        return reference
     return replace(reference, nearest=nearest)

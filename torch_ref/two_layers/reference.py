@@ -125,7 +125,7 @@ class TwoLayers(ModuleReference):
     def _words(self) -> tuple[str, ...]:
         """The words of the command line that ask for it: those that differ from the defaults."""
         words = ["--reference", self.name] if self.name else []
-        if self.name or not self.shapes.left("batch"):
+        if not self.shapes.left("batch"):
             words += ["--max-batch", str(self.shapes.batch[1])]
         if self.name:  # the rest is said in its file
             return tuple(words)
