@@ -104,7 +104,7 @@ OF_PEOPLE = {
         "the scale is a constant": Planted(" - along_scale)", ")", {"x"}, "the term that comes from the variance is"),
     },
     "layer_library, softmax_cross_entropy": {
-        "no upstream": Planted("return upstream * dx", "return dx", {"x"}, "the same whatever upstream is"),
+        "no upstream": Planted("return upstream * dx", "return dx", {"x"}, "is; not multiplied by upstream."),
     },
     "rms_norm_function": {
         "a mean over batch and time": Planted(".sum(dim=(0, 1))", ".mean(dim=(0, 1))", {"weight"}, "1/(3 batch) ×"),

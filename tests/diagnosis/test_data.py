@@ -35,6 +35,7 @@ def test_data_used_in_place_of_an_argument_is_named():
 
     findings = check(of_the_module, reference=relu_mlp.make_reference(), cases=5).findings
     assert [finding.name for finding in findings] == ["inputs is ignored"]
+    assert findings[0].text.endswith("dL/d4.bias: the same whatever inputs is; is it used at all?")
 
 
 FEWER = {

@@ -52,7 +52,7 @@ def test_not_only_the_loss_is_wrong_where_the_gradient_is_of_another():
 
     text = " ".join(finding.text for finding in findings_of(candidate))
     assert "your gradient is exactly that of" in text
-    assert "only the value of the loss is left to explain" in text
+    assert "Only the value of the loss is left to explain" in text
 
 
 def test_half_a_sum_is_thought_of_before_a_hard_coded_batch_of_2():

@@ -53,6 +53,10 @@ def test_what_no_mistake_explains_in_any_network_is_said_to_be_unexplained():
     candidate = RELU_MLP.changed(**{"4.weight": lambda g, _: g**3})
     (finding,) = check(candidate, reference=relu_mlp.make_reference(), cases=5).findings
     assert (finding.kind, finding.name, finding.tensors) == ("chain", "unexplained", ("4.weight",))
+    assert finding.text == (
+        "No mistake known here gives these numbers. Wrong: dL/d4.weight; right: loss, dL/d0.weight, dL/d0.bias, "
+        "dL/d2.weight, dL/d2.bias, dL/d4.bias."
+    )
 
 
 def test_what_is_wrong_everywhere_says_that_nothing_is_right():

@@ -65,8 +65,9 @@ def ignored(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
     """
     for argument in evidence.first.case.given:
         if wrong and all(_is_ignored(evidence, of, i, argument, wrong) for i, of in enumerate(evidence.comparisons)):
-            text = f"{evidence.labels(wrong)}: the same whatever {argument} is; computed from something else, "
-            yield Finding("mistake", f"{argument} is ignored", tuple(wrong), f"{text}data of the module perhaps.")
+            why = f"not multiplied by {argument}." if argument in evidence.first.case.upstream else "is it used at all?"
+            text = f"{evidence.labels(wrong)}: the same whatever {argument} is; {why}"
+            yield Finding("mistake", f"{argument} is ignored", tuple(wrong), text)
             return
 
 

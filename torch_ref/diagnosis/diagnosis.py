@@ -95,7 +95,8 @@ def unexplained(
         )
         yield Finding("chain", "nearly right", tuple(left), f"{evidence.labels(left)}: {near}.")
     else:
-        text = f"no mistake known here gives these numbers, but {where(evidence, left)}."
+        what = where(evidence, left)
+        text = f"No mistake known here gives these numbers. {what[0].upper()}{what[1:]}."
         yield Finding("chain", "unexplained", tuple(left), text)
 
 
