@@ -71,7 +71,7 @@ UNUSABLE = {
     "no module": ("nowhere.at_all:f", "nowhere.at_all: no such module"),
     "no function": ("good.py:g", "good.py:g: no such function; good.py has f, h"),
     "several": ("several.py", "several.py: which of Op, a_forward,a_backward, f; expected several.py:Op"),
-    "nothing": ("empty.py", "empty.py: no function of its own that can be meant, expected one, or its name"),
+    "nothing": ("empty.py", "empty.py: has no function of its own to check; name what is meant: empty.py:"),
     "not a function": ("good.py:number", "good.py:number: a int, expected a function"),
     "syntax": ("syntax.py:f", r"syntax.py: fails on import: SyntaxError: .*syntax.py, line 1"),
     "raises": ("raises.py:f", "raises.py: fails on import: ZeroDivisionError: .* at raises.py:2: 1 / 0"),

@@ -185,7 +185,7 @@ def test_a_saved_case_is_of_the_options_it_was_saved_with(capsys):
         ("tanh.npz", *tanh, "--layout", "(batch, in) (in, hidden) (1, hidden)"): f"with {layout}; say the same here",
         ("tanh.npz", *tanh, *shlex.split(layout), "--step"): "without --step; say the same here",
         ("tanh.npz", *reference): f"with {' '.join(tanh)} --reduction mean {layout} and without --reference; say",
-        ("dot.npz",): "with --reference ops.py:make and without --activation --loss --reduction --layout; say",
+        ("dot.npz",): "with --reference ops.py:make; say the same here",
         ("dot.npz", "--reference", "ops.py:make_other"): "with --reference ops.py:make; say the same here",
     }.items():
         candidate = "layers.py:wrong" if "--reference" in words else "classic.py:backprop"

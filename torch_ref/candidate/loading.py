@@ -76,19 +76,18 @@ def found(name: str, *, makes: bool = False) -> tuple[str, Any]:
     except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever their file does on import
         raise UnusableError(f"{source}: fails on import: {summary(error, of.source)}") from None
     if not of.function:
-        function, code = _only(_makers(_own(module)) if makes else _candidates(_own(module)), of)
+        function, code = _only(of, _own(module), makes=makes)
         return f"{of.source}:{function}", code
     first, *rest = (_function(module, replace(of, function=function)) for function in of.function.split(","))
     return name, (first, *rest) if rest else first
 
 
-def _only(named: Mapping[str, Any], of: Name) -> tuple[str, Any]:
+def _only(of: Name, own: Mapping[str, Any], *, makes: bool) -> tuple[str, Any]:
     """The one thing in a file that will do, after its name."""
-    source = plain(of.source)
+    source, named = plain(of.source), _makers(own) if makes else _candidates(own)
     if not named:
-        raise UnusableError(
-            f"{source}: no function of its own that can be meant, expected one, or its name: {source}:name"
-        )
+        to = "make a reference, called without arguments" if makes else "check"
+        raise UnusableError(f"{source}: has no function of its own to {to}; name what is meant: {source}:name")
     if len(named) != 1:
         which, first = plain(", ".join(sorted(named))), plain(min(named))
         raise UnusableError(f"{source}: which of {which}; expected {source}:{first}")

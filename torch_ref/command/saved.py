@@ -73,7 +73,7 @@ def _demand_options(path: Path, then: Mapping[str, str], now: Mapping[str, str])
     if differing == ["reference"] and Path(then.get("reference", "")).name == Path(now.get("reference", "")).name:
         return
     words = [f"--{name} {shlex.quote(then[name])}".removesuffix(" ''") for name in differing if name in then]
-    others = [f"--{name}" for name in differing if name not in then]
+    others = [f"--{name}" for name in ("reference", "step") if name in differing and name not in then]
     how = [f"{word} {' '.join(some)}" for word, some in (("with", words), ("without", others)) if some]
     if how:
         raise UnusableError(f"--case {path}: was saved {' and '.join(how)}; say the same here")
