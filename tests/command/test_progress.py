@@ -104,7 +104,7 @@ def test_the_total_is_the_number_of_cases_that_are_judged(monkeypatch, tmp_path,
     before = [count for count in counts if count < totals[0]]
     assert before == list(range(totals[0]))
     assert (totals[0] in counts) == (factor == 2)
-    assert "cases" in capsys.readouterr().out
+    assert "ordinary case" in capsys.readouterr().out
 
 
 def test_it_is_erased_with_a_reference_too(tmp_path, monkeypatch, terminal, capsys):
