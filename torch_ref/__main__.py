@@ -15,4 +15,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    # `python -m` ends by the signal if Ctrl-C came within an exec, such as a dataclass's, though it was caught: until
+    # the next exec.
+    exec("")  # noqa: S102  # nothing
+    sys.exit(status)

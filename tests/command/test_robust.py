@@ -275,6 +275,16 @@ def test_ctrl_c_during_the_imports_is_a_line_with_the_candidate(write):
     assert done.stderr == "gradgate: interrupted before the first case of mine.py:f\n"
 
 
+def test_ctrl_c_within_an_exec_is_one_too(write, tmp_path, monkeypatch):
+    """Dataclasses are made by exec, and much that is imported has some."""
+    write("")
+    (tmp_path / "hypothesis.py").write_text('exec("raise KeyboardInterrupt")', encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path), str(Path(__file__).parents[2]))))
+    done = run("mine.py:f")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "gradgate: interrupted before the first case of mine.py:f\n"
+
+
 SWALLOWED = """
 import os, signal, sys
 from torch_ref.command.interrupts import remembered
