@@ -275,10 +275,27 @@ def test_ctrl_c_during_the_imports_is_a_line_with_the_candidate(write):
     assert done.stderr == "gradgate: interrupted before the first case of mine.py:f\n"
 
 
-def test_ctrl_c_within_an_exec_is_one_too(write, tmp_path, monkeypatch):
+SWALLOWED_THERE = """
+import os, signal, sys
+
+class Swallows:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+Swallows()
+sys.path = [folder for folder in sys.path if folder != os.path.dirname(__file__)]
+del sys.modules["hypothesis"]
+import hypothesis
+"""
+
+
+@pytest.mark.parametrize(
+    "imported", ['exec("raise KeyboardInterrupt")', SWALLOWED_THERE], ids=["within an exec", "swallowed by Python"]
+)
+def test_ctrl_c_is_not_lost_wherever_it_comes_during_the_imports(imported, write, tmp_path, monkeypatch):
     """Dataclasses are made by exec, and much that is imported has some."""
     write("")
-    (tmp_path / "hypothesis.py").write_text('exec("raise KeyboardInterrupt")', encoding="utf-8")
+    (tmp_path / "hypothesis.py").write_text(imported, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path), str(Path(__file__).parents[2]))))
     done = run("mine.py:f")
     assert (done.returncode, done.stdout) == (2, "")

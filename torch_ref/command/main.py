@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 from torch_ref.candidate.child import Child
 from torch_ref.candidate.loading import import_own_network, parsed
+from torch_ref.command.interrupts import remembered
 from torch_ref.command.options import demand_sense, parser
 from torch_ref.command.streams import flush, ready_streams, say, show
 
@@ -44,6 +45,7 @@ def _run(options: argparse.Namespace) -> int:
     Where there are no such children, as on Windows, candidates run in this process.
     """
     with ExitStack() as stack:
+        raise_again = stack.enter_context(remembered())
         children = {}
         if os.name == "posix":
             for name in dict.fromkeys(options.candidates):
@@ -58,7 +60,8 @@ def _run(options: argparse.Namespace) -> int:
             process.demand_loaded(wait=False)
         from torch_ref.command.run import run  # noqa: PLC0415  # imports torch, which takes seconds
 
-        return run(options, processes)
+        raise_again()
+        return run(options, processes, raise_again)
 
 
 def _unusable(why: str) -> int:

@@ -1,7 +1,7 @@
 """The candidates of a command line checked one after another, and what was found shown and saved."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import product
@@ -16,7 +16,6 @@ from torch_ref.candidate.calling import Candidate, InProcess
 from torch_ref.candidate.loading import found, room_for_another_network
 from torch_ref.candidate.printing import kept_out
 from torch_ref.candidate.process import Process
-from torch_ref.command.interrupts import remembered
 from torch_ref.command.options import AT_ONCE, BUILT_IN, TIMEOUT, demand_bytes, shapes_of
 from torch_ref.command.progress import Progress
 from torch_ref.command.saved import load_case, save_case
@@ -42,13 +41,16 @@ from torch_ref.two_layers.reference import TwoLayers
 RENDERERS = {"text": text, "markdown": markdown, "json": as_json, "github": github}
 
 
-def run(options: argparse.Namespace, processes: Mapping[str, Process]) -> int:
-    """Check the candidates, each in its process. Returns the exit status. Raises ValueError for what can't be used."""
+def run(options: argparse.Namespace, processes: Mapping[str, Process], raise_again: Callable[[], None]) -> int:
+    """Check the candidates, each in its process. Returns the exit status. Raises ValueError for what can't be used.
+
+    raise_again is that of `remembered`.
+    """
     torch.set_num_threads(1)
     room = room_for_another_network() if options.reference is not None else nullcontext()
     with room, kept_out():  # a reference may print, too
         reference = _reference(options)
-        outcomes = _check(options, _candidates(options, processes, reference), reference)
+        outcomes = _check(options, _candidates(options, processes, reference), reference, raise_again)
     try:
         return _report(options, outcomes)
     except KeyboardInterrupt:
@@ -125,32 +127,36 @@ def _candidates(
     return candidates
 
 
-def _check(options: argparse.Namespace, candidates: Mapping[str, Candidate], reference: BaseReference) -> list[Outcome]:
+def _check(
+    options: argparse.Namespace,
+    candidates: Mapping[str, Candidate],
+    reference: BaseReference,
+    raise_again: Callable[[], None],
+) -> list[Outcome]:
     dtypes = [options.dtype] if options.dtype else ["float64"] if options.candidates else ["float64", "float32"]
     outcomes: list[Outcome] = []
-    with remembered() as raise_again:
-        for (name, candidate), dtype in product(candidates.items(), dtypes):
-            against = reference
-            if isinstance(reference, TwoLayers):
-                reference.demand_cases(PRECISIONS[dtype], strict=options.strict)
-                against = fitted(candidate, reference, options.only, PRECISIONS[dtype])
-            accuracy = bool(options.html) and dtype == dtypes[-1]  # once
-            settings = replace(_settings(options, against, dtype), accuracy=accuracy)
-            outcome = Outcome(plain(name), against.description, settings.shown(against))
-            if options.timeout != TIMEOUT:
-                outcome.settings["timeout"] = options.timeout
-            if options.case:
-                outcome.settings["case"] = str(options.case)
-            outcomes.append(outcome)
-            progress = Progress(plain(name), settings.total(against), raise_again)
-            try:
-                judge(candidate, against, settings, outcome, progress)
-            finally:
-                progress.erase()
-            if outcome.interrupted:
-                break
-            if len(candidates) > 1 and name == next(iter(candidates)):
-                outcome.noise = own_noise(against, settings)
+    for (name, candidate), dtype in product(candidates.items(), dtypes):
+        against = reference
+        if isinstance(reference, TwoLayers):
+            reference.demand_cases(PRECISIONS[dtype], strict=options.strict)
+            against = fitted(candidate, reference, options.only, PRECISIONS[dtype])
+        accuracy = bool(options.html) and dtype == dtypes[-1]  # once
+        settings = replace(_settings(options, against, dtype), accuracy=accuracy)
+        outcome = Outcome(plain(name), against.description, settings.shown(against))
+        if options.timeout != TIMEOUT:
+            outcome.settings["timeout"] = options.timeout
+        if options.case:
+            outcome.settings["case"] = str(options.case)
+        outcomes.append(outcome)
+        progress = Progress(plain(name), settings.total(against), raise_again)
+        try:
+            judge(candidate, against, settings, outcome, progress)
+        finally:
+            progress.erase()
+        if outcome.interrupted:
+            break
+        if len(candidates) > 1 and name == next(iter(candidates)):
+            outcome.noise = own_noise(against, settings)
     return outcomes
 
 
