@@ -27,7 +27,9 @@ def test_a_time_is_that_of_the_best_call_of_many_or_of_three_that_take_long(monk
 
     monkeypatch.setattr(timeit, "timeit", clocked)
     one_size = Shapes(batch=(3, 3), inputs=(2, 2), hidden=(4, 4))
-    (timing,) = check(loss_and_grads, cases=1, time=True, shapes=one_size).times
+    report = check(loss_and_grads, cases=1, time=True, shapes=one_size)
+    (timing,) = report.times
+    assert report.seconds == (timing.candidate, timing.autograd)
     assert timing.sizes == {"batch": 3, "in": 2, "hidden": 4, "out": 1}
     assert (timing.candidate, timing.autograd) == (pytest.approx(6 * unit), pytest.approx(8 * unit))
     assert numbers == [1, 1, *[number] * 2 * turns]
@@ -46,7 +48,6 @@ def test_calls_are_timed_at_three_sizes_that_the_candidate_can_do():
     assert [timing.sizes["batch"] for timing in in_range.times] == [7, 9, 2]
 
 
-@pytest.mark.usefixtures("undiagnosed")
 def judged(candidate, dtype="float64", **settings):
     """The outcome of a check in which the accuracy is measured."""
     reference = TwoLayers()

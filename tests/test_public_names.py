@@ -16,6 +16,7 @@ import torch_ref.checking
 from numpy_impl import loss_and_grads
 from torch_ref import Reference, Shapes, TwoLayers, assert_matches_autograd, check
 from torch_ref.command.options import parser, shapes_of
+from torch_ref.command.run import RENDERERS
 
 HEAVY = "torch", "hypothesis", "numpy", "torch_ref.reference", "torch_ref.two_layers.reference", "importlib.metadata"
 CHECKS = pytest.mark.parametrize("function", [check, assert_matches_autograd], ids=lambda function: function.__name__)
@@ -113,6 +114,11 @@ def test_the_defaults_are_the_same_everywhere():
             assert getattr(words, name) in (default, None), name  # None: whatever the function does
     assert {"cases", "seed", "dtype", "strict", "time", "activation", "loss", "reduction"} <= set(vars(words))
     assert shapes_of(words) == defaults["shapes"] == Shapes()
+
+
+def test_every_format_that_the_command_takes_has_a_renderer():
+    (formats,) = (action.choices for action in parser()._actions if action.dest == "format")
+    assert list(formats) == list(RENDERERS)
 
 
 def test_the_help_of_the_command_gives_the_defaults():

@@ -193,6 +193,11 @@ class Outcome:
         counted = [self.ordinary, *self.asides.values(), *([self.saturated] if self.settings["strict"] else [])]
         return next((summary.failure for summary in counted if summary.failure), None)
 
+    @property
+    def seconds(self) -> tuple[float, float] | None:
+        """Of a call of the candidate, and of autograd, at the first size; None if calls were not timed."""
+        return (self.times[0].candidate, self.times[0].autograd) if self.times else None
+
     def end(self, comparison: Comparison) -> None:
         """Count the case in which the candidate's process ended."""
         self.ended = comparison

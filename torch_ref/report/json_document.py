@@ -17,7 +17,7 @@ NUMBERS = re.compile(r"\[\n[^\[\]{}\"]*\]")  # a list without texts or lists in 
 def as_json(document: Document) -> str:
     """The whole document. A number that is not finite becomes null."""
     reference, run = document.reference, document.lockstep
-    timed = [outcome.times[0].autograd for outcome in document.outcomes if outcome.times]
+    timed = [outcome.seconds[1] for outcome in document.outcomes if outcome.seconds]
     found = {
         "reference": {
             **document.versions,
@@ -58,7 +58,7 @@ def _candidate(outcome: Outcome) -> dict[str, Any]:
         "diagnosis": [asdict(finding) for finding in outcome.findings],
         "diagnosed_in": diagnosed_in(outcome),
         "notes": outcome.notes,
-        "seconds_per_call": outcome.times[0].candidate if outcome.times else None,
+        "seconds_per_call": outcome.seconds and outcome.seconds[0],
         "asides": {title: _summary(summary) for title, summary in outcome.asides.items()},
         "place": outcome.place and outcome.place._asdict(),
         "grids": [asdict(grid) for grid in grids(outcome)],
