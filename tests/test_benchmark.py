@@ -6,7 +6,7 @@ import pytest
 from tests.benchmark.half.operators import KINDS
 from tests.benchmark.half.rules import Trial, allclose, assert_close, flash_attention, gradgate_again
 from tests.benchmark.half.rules import gradgate as gradgate_in_half
-from tests.benchmark.power import ERRORS, cases, false_alarms, off_by, power, smallest_caught
+from tests.benchmark.power import ERRORS, cases, controls, false_alarms, off_by, power, smallest_caught
 from tests.benchmark.tools import TOOLS, gradgate
 
 
@@ -41,6 +41,11 @@ def test_the_gate_sees_what_the_usual_tolerances_do_not():
     assert np.median(power(TOOLS["np.allclose"][0], "float64", 8)[0]) > 1e-7
     assert false_alarms(gradgate, "float32", 14) == 0
     assert false_alarms(TOOLS["np.testing.assert_allclose"][0], "float32", 14) > 0
+
+
+def test_a_tool_that_says_yes_to_everything_shows():
+    assert controls(lambda *_: True, "float64", 8) == [0, 0]
+    assert controls(gradgate, "float64", 8) == [8, 8]
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from tests.benchmark import cost
-from tests.benchmark.power import ERRORS, false_alarms, power
+from tests.benchmark.power import CONTROLS, ERRORS, controls, false_alarms, power
 from tests.benchmark.tools import SLOW, TOOLS
 
 PICTURE = Path(__file__).parents[2] / ".github" / "benchmark.svg"
@@ -52,6 +52,22 @@ def powers(count):
 
     table(["tool", *(f"{dtype}, {what}" for dtype in DTYPES for what in ("tensor", "element", "rejected"))], rows())
     return caught
+
+
+def controlled(count):
+    """The table of negative controls."""
+    print(f"\nNegative controls: the share of {count} cases in which gradients that are all wrong are rejected.")
+
+    def rows():
+        for name, (tool, dtypes) in TOOLS.items():
+            number = count // 8 if name == SLOW else count
+            row = [name]
+            for dtype in DTYPES:
+                caught = controls(tool, dtype, number) if dtype in dtypes else []
+                row += [f"{many / number:.1%}" for many in caught] or ["-"] * len(CONTROLS)
+            yield row
+
+    table(["tool", *(f"{dtype}, {control}" for dtype in DTYPES for control in CONTROLS)], rows())
 
 
 def short(error):
@@ -135,6 +151,7 @@ def main():
     speeds(cost.NETWORKS[:3] if quick else cost.NETWORKS)
     costs(cost.WIDTHS[:2] if quick else cost.WIDTHS)
     caught = powers(16 if quick else 1000)
+    controlled(16 if quick else 1000)
     if not quick:
         picture(caught)
 

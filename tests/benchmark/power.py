@@ -7,6 +7,7 @@ from tests.benchmark.tools import REFERENCE
 from tests.correct import CORRECT
 from torch_ref.precision import PRECISIONS
 
+CONTROLS = {"zeros": 0, "doubled": 2}  # what all gradients are multiplied by: a tool that misses it tests nothing
 ERRORS = 10.0 ** np.arange(-16, 0.25, 0.25)  # relative, smallest first
 
 
@@ -47,6 +48,21 @@ def power(tool, dtype, count):
     """Of each case the smallest error caught: in a whole tensor, and in one element."""
     drawn = cases(count, dtype)
     return [np.array([smallest_caught(tool, case, whole=whole) for case in drawn]) for whole in (True, False)]
+
+
+def scaled(factor):
+    """numpy_impl with every gradient multiplied by the factor."""
+
+    def candidate(*arrays):
+        loss, grads = loss_and_grads(*arrays)
+        return loss, tuple(factor * gradient for gradient in grads)
+
+    return candidate
+
+
+def controls(tool, dtype, count):
+    """How many of `count` cases the tool rejects, for each of CONTROLS."""
+    return [sum(not tool(scaled(factor), case) for case in cases(count, dtype)) for factor in CONTROLS.values()]
 
 
 def false_alarms(tool, dtype, count):
