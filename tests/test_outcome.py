@@ -8,10 +8,10 @@ from torch.nn import functional as F
 from tests.planted import draw_rows
 from torch_ref import Reference, assert_matches_autograd, check
 from torch_ref.judging import own_noise
-from torch_ref.outcome import Tally
 from torch_ref.precision import FLOAT64
 from torch_ref.results import Line
 from torch_ref.settings import Settings
+from torch_ref.tally import Tally
 
 
 def of_two_columns(loss):

@@ -13,12 +13,13 @@ from torch_ref.cases.case import NORMAL, ORDERS, Case, Numbers
 from torch_ref.comparison import compare
 from torch_ref.diagnosis.factors import other_reduction
 from torch_ref.errors import ContractError, UnusableError
-from torch_ref.outcome import Outcome, Status, Summary
+from torch_ref.outcome import Outcome, Summary
 from torch_ref.reference.base import BaseReference, Evaluate, evaluated
 from torch_ref.results import ZERO, Comparison
 from torch_ref.rounding import allowed, noise
 from torch_ref.settings import Settings
 from torch_ref.shrinking import smallest_of
+from torch_ref.tally import Status
 
 
 @dataclass(frozen=True)

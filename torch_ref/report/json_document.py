@@ -6,10 +6,11 @@ import re
 from dataclasses import asdict
 from typing import Any
 
-from torch_ref.outcome import Outcome, Status, Summary, Tally
+from torch_ref.outcome import Outcome, Summary
 from torch_ref.report.document import Document, command_of, diagnosed_in
 from torch_ref.report.picture import grids
 from torch_ref.results import Line
+from torch_ref.tally import Status, Tally
 
 NUMBERS = re.compile(r"\[\n[^\[\]{}\"]*\]")  # a list without texts or lists in it: no text has a line break
 

@@ -10,13 +10,14 @@ from typing import NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from torch_ref.outcome import Outcome, Tally
+from torch_ref.outcome import Outcome
 from torch_ref.precision import PRECISIONS
 from torch_ref.report.document import Document, command_of
 from torch_ref.report.drawing import Dot, Strip, heat, strips
 from torch_ref.report.picture import Grid, grids
 from torch_ref.report.table import ALONE, Cells, cells, number, tables
 from torch_ref.report.text import lockstep_lines
+from torch_ref.tally import Tally
 
 TEMPLATE = "page.html.j2"  # beside this file
 NEARER: Cells = ("typical", "largest", "nearer than autograd")

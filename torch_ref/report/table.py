@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from torch_ref.outcome import Outcome, Status, Summary
+from torch_ref.outcome import Outcome, Summary
 from torch_ref.report.document import Document
+from torch_ref.tally import Status
 
 Cells: TypeAlias = tuple[str, ...]  # of one candidate, or the last of autograd: one alone stands across all of them
 
