@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import textwrap
@@ -304,19 +303,19 @@ def test_ctrl_c_is_not_lost_wherever_it_comes_during_the_imports(imported, write
 
 SWALLOWED = """
 import os, signal, sys
-from torch_ref.command.interrupts import remembered
+from torch_ref.command.interrupts import remember_interrupts
 
 class Swallows:
     def __del__(self):
         os.kill(os.getpid(), signal.SIGINT)
 
 try:
-    with remembered() as raise_again:
-        raise_again()
-        Swallows()
-        print("went on")
-        raise_again()
-        print("not again")
+    raise_again = remember_interrupts()
+    raise_again()
+    Swallows()
+    print("went on")
+    raise_again()
+    print("not again")
 except KeyboardInterrupt:
     print("in the end")
 """
@@ -325,4 +324,33 @@ except KeyboardInterrupt:
 def test_ctrl_c_that_python_swallows_is_not_lost():
     done = subprocess.run([sys.executable, "-c", SWALLOWED], capture_output=True, text=True, check=False)  # noqa: S603
     assert (done.stdout, done.stderr) == ("went on\nin the end\n", "")
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+AGAIN = """
+import os, signal
+from torch_ref.command import interrupts
+
+interrupts.remember_interrupts()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    os.kill(os.getpid(), signal.SIGINT)
+    print("the report", flush=True)
+interrupts.AT_ONCE = 0
+os.kill(os.getpid(), signal.SIGINT)
+print("not reached")
+"""
+
+
+def test_a_second_ctrl_c_is_obeyed_unless_it_comes_with_the_first():
+    done = subprocess.run([sys.executable, "-c", AGAIN], capture_output=True, text=True, check=False)  # noqa: S603
+    assert (done.returncode, done.stdout) == (2, "the report\n")
+    assert done.stderr == "gradgate: interrupted again, ended without a report\n"
+
+
+def test_ctrl_c_at_the_very_end_changes_no_verdict():
+    """Python's own end runs what others have left to be run, torch among them."""
+    code = "import atexit, os, signal, sys; atexit.register(os.kill, os.getpid(), signal.SIGINT)\n"
+    code += "from torch_ref.__main__ import main; sys.argv[1:] = ['--version']; sys.exit(main())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
+    assert (done.returncode, done.stderr) == (0, "")

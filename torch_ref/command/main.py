@@ -4,17 +4,20 @@ import argparse
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from torch_ref.candidate.child import Child
 from torch_ref.candidate.loading import import_own_network, parsed
-from torch_ref.command.interrupts import remembered
 from torch_ref.command.options import demand_sense, parser
 from torch_ref.command.streams import flush, ready_streams, say, show
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Check the candidates. Returns the exit status: 0 all agree, 1 one does not, 2 the command line can't be used."""
+def main(arguments: list[str] | None = None, raise_again: Callable[[], None] = lambda: None) -> int:
+    """Check the candidates. Returns the exit status: 0 all agree, 1 one does not, 2 the command line can't be used.
+
+    raise_again is that of `remember_interrupts`.
+    """
     ready_streams()
     try:
         options = parser().parse_args(arguments)
@@ -30,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         demand_sense(options)
         if options.reference is not None:
             parsed(options.reference)
-        return _run(options)
+        return _run(options, raise_again)
     except ValueError as error:
         return _unusable(str(error))
     except KeyboardInterrupt:
@@ -39,13 +42,12 @@ def main(arguments: list[str] | None = None) -> int:
         return _unusable("not enough memory for batches and widths this large")
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace, raise_again: Callable[[], None]) -> int:
     """Run the check, with a child for each candidate that loads it while this process imports what it needs itself.
 
     Where there are no such children, as on Windows, candidates run in this process.
     """
     with ExitStack() as stack:
-        raise_again = stack.enter_context(remembered())
         children = {}
         if os.name == "posix":
             for name in dict.fromkeys(options.candidates):

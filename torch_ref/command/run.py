@@ -44,7 +44,7 @@ RENDERERS = {"text": text, "markdown": markdown, "json": as_json, "github": gith
 def run(options: argparse.Namespace, processes: Mapping[str, Process], raise_again: Callable[[], None]) -> int:
     """Check the candidates, each in its process. Returns the exit status. Raises ValueError for what can't be used.
 
-    raise_again is that of `remembered`.
+    raise_again is that of `remember_interrupts`.
     """
     torch.set_num_threads(1)
     room = room_for_another_network() if options.reference is not None else nullcontext()
