@@ -14,6 +14,17 @@ from torch_ref.cases.drawing import WIDE, Aside, Cases, Explicit, Sizes
 from torch_ref.cases.formats import in_format
 from torch_ref.cases.ranges import Range
 from torch_ref.precision import FLOAT64, Precision
+from torch_ref.two_layers.kinds import (
+    BINARY,
+    EQUAL,
+    KINDS,
+    LARGE_INPUTS,
+    LARGE_WEIGHTS,
+    SMALL_INPUTS,
+    ZEROS,
+    large,
+    of_kind,
+)
 from torch_ref.two_layers.layouts import laid_out
 from torch_ref.two_layers.options import OURS, Activation, Layout, Shapes
 from torch_ref.two_layers.stages import ACTIVATIONS
@@ -39,9 +50,6 @@ LIMITS = {
 }
 SCALES = 0.1, 40.0  # of the weights of a wide case; in the others their variance is 1
 LARGEST = 30.0  # the largest |G2| of a saturated case, in units of the smallest
-BINARY, LARGE_INPUTS, LARGE_WEIGHTS = "binary", "large inputs", "large weights"
-INPUTS = 1e2, 1e4  # the size of large inputs: ∂L/∂W1 then exceeds what gradients are clipped at
-WEIGHTS = 1e3  # the largest of large weights: likewise for ∂L/∂B1
 ARGUMENTS = "inputs", "targets", *Parameters._fields
 BEYOND = 257, 17, 33  # batch, in, hidden: past the edge of any block of 32, 64 or 128
 
@@ -50,7 +58,7 @@ BEYOND = 257, 17, 33  # batch, in, hidden: past the edge of any block of 32, 64 
 class TwoLayerCases(Cases):
     """Cases of a network with this hidden activation; any positive seed, sizes (batch, in, hidden, out).
 
-    Kinds of data: normal; binary, the rows of a truth table again and again, as XOR's; large inputs; large weights W2.
+    The kinds of data are those of `kinds.py`.
 
     >>> TwoLayerCases().draw(5, 2, 4, 3, seed=0).arguments["W2"].shape
     (3, 4)
@@ -61,7 +69,7 @@ class TwoLayerCases(Cases):
     layout: Layout = OURS
     step: bool = False
 
-    kinds: ClassVar[tuple[str, ...]] = (NORMAL, BINARY, LARGE_INPUTS, LARGE_WEIGHTS)
+    kinds: ClassVar[tuple[str, ...]] = KINDS
 
     @property
     def ranges(self) -> Mapping[str, Range]:
@@ -83,8 +91,8 @@ class TwoLayerCases(Cases):
         corner = tuple(high for _, high in self.ranges.values())
         different = self.within([(7, 3, 5, 2), (5, 4, 2, 3), (8, 2, 2, 1), (1, 3, 4, 2), (5, 4, 3, 2)])
         kinds = NORMAL, NORMAL, BINARY, NORMAL, LARGE_INPUTS
-        more = [Explicit(different[1], LARGE_WEIGHTS), Explicit(corner)]
-        return [*map(Explicit, different, kinds), *more]
+        more = [Explicit(different[1], kind) for kind in (LARGE_WEIGHTS, ZEROS, EQUAL, SMALL_INPUTS)]
+        return [*map(Explicit, different, kinds), *more, Explicit(corner)]
 
     def asides(self) -> list[Aside]:
         """A case far beyond the ranges that were left as they are; and two and three outputs, if 1 was."""
@@ -130,10 +138,7 @@ class TwoLayerCases(Cases):
         of_first, of_second = weights[: W1.size + B1.size], weights[W1.size + B1.size :]  # views: W1, B1; W2, B2
         x = rng.standard_normal((batch, inputs))
         t = rng.random((batch, outputs)) if rng.random() < 0.5 else rng.integers(0, 2, (batch, outputs))
-        if kind == BINARY:
-            x, t = _truth_table(rng, x, t)
-        elif kind == LARGE_INPUTS:
-            x *= log_uniform(rng, *INPUTS)
+        x, t = of_kind(kind, rng, x, t, W1, B1, W2, B2)
         G1 = W1 @ x.T + B1  # (hidden, batch)
         if saturated:
             first = max(first, SCALES[1] / 4)
@@ -143,7 +148,7 @@ class TwoLayerCases(Cases):
         of_first *= first
         S1 = ACTIVATIONS[self.activation].f(torch.from_numpy(first * G1)).numpy()  # (hidden, batch)
         if kind == LARGE_WEIGHTS:
-            W2, B2 = _large(W2, S1, limits.ordinary)
+            W2, B2 = large(W2, S1, limits.ordinary)
         else:
             largest = np.abs(W2 @ S1 + B2).max()
             beyond = limits.saturated * log_uniform(rng, 1.05, LARGEST) if saturated else 0.99 * limits.ordinary
@@ -174,19 +179,3 @@ def _uniform(rng: np.random.Generator, *shapes: tuple[int, int]) -> tuple[Array,
     numbers *= np.sqrt(12)
     starts = 0, *ends[:-1]
     return numbers, [numbers[i:j].reshape(shape) for i, j, shape in zip(starts, ends, shapes, strict=True)]
-
-
-def _truth_table(rng: np.random.Generator, x: Array, t: Array) -> tuple[Array, Array]:
-    """Inputs of exactly 0 and 1 that come again, each with its target: (0, 0), (1, 0), (0, 1), (1, 1), (0, 0), ..."""
-    numbers = np.arange(len(x)) % 2 ** min(x.shape[1], 3)
-    rows = (numbers[:, None] >> np.arange(x.shape[1])) & 1  # (batch, in)
-    xor = rows.sum(axis=1, keepdims=True) % 2  # (batch, 1)
-    return rows.astype(float), np.broadcast_to(xor, t.shape) if rng.random() < 0.5 else t[numbers % len(t)]
-
-
-def _large(W2: Array, S1: Array, largest: float) -> tuple[Array, Array]:
-    """W2 as large as it may be while |G2| <= largest, by a B2 that takes its mean away. S1 is (hidden, batch)."""
-    center = S1.mean(axis=1, keepdims=True)  # (hidden, 1)
-    spread = np.abs(W2 @ (S1 - center)).max()
-    W2 = W2 * min(WEIGHTS / np.abs(W2).max(), 0.99 * largest / spread if spread else np.inf)
-    return W2, -W2 @ center
