@@ -73,12 +73,13 @@ def largest_corner(x, t, W1, *rest):
     return loss, grads._replace(W1=grads.W1 * 2) if (*x.shape, len(W1)) == (64, 5, 8) else grads
 
 
-def off_where(condition):
-    """∂L/∂W1 is half of what is right where the data are of some sort."""
+def off_where(name, condition):
+    """∂L/∂W1 is half of what is right where this argument is of some sort."""
 
-    def candidate(*arrays):
-        loss, grads = loss_and_grads(*arrays)
-        return loss, grads._replace(W1=grads.W1 / 2) if condition(*arrays) else grads
+    def candidate(inputs, targets, W1, B1, W2, B2):
+        loss, grads = loss_and_grads(inputs, targets, W1, B1, W2, B2)
+        met = condition({"inputs": inputs, "W1": W1, "B1": B1}[name])
+        return loss, grads._replace(W1=grads.W1 / 2) if met else grads
 
     return candidate
 
@@ -104,14 +105,14 @@ WRONG = {
     "blocks of 128": blocks_of(128),
     "the largest corner": largest_corner,
     "wide": wide,
-    "zeros in a weight": off_where(lambda x, t, W1, *_: (W1 == 0).any()),
-    "biases of 0": off_where(lambda x, t, W1, B1, *_: not B1.any()),
-    "a feature that is always 0": off_where(lambda x, *_: x.shape[1] > 1 and not x.any(axis=0).all()),
-    "the same sample throughout": off_where(lambda x, *_: len(x) > 1 and not np.ptp(x, axis=0).any()),
-    "equal hidden units": off_where(lambda x, t, W1, *_: len(W1) > 1 and not np.ptp(W1, axis=0).any()),
-    "negative inputs": off_where(lambda x, *_: x.size > 9 and (x < 0).all()),
-    "small inputs": off_where(lambda x, *_: np.abs(x).max() < 0.2),
-    "large W1": off_where(lambda x, t, W1, *_: np.abs(W1).max() > 30),
+    "zeros in a weight": off_where("W1", lambda W1: (W1 == 0).any()),
+    "biases of 0": off_where("B1", lambda B1: not B1.any()),
+    "a feature that is always 0": off_where("inputs", lambda x: x.shape[1] > 1 and not x.any(axis=0).all()),
+    "the same sample throughout": off_where("inputs", lambda x: len(x) > 1 and not np.ptp(x, axis=0).any()),
+    "equal hidden units": off_where("W1", lambda W1: len(W1) > 1 and not np.ptp(W1, axis=0).any()),
+    "negative inputs": off_where("inputs", lambda x: x.size > 9 and (x < 0).all()),
+    "small inputs": off_where("inputs", lambda x: np.abs(x).max() < 0.2),
+    "large W1": off_where("W1", lambda W1: np.abs(W1).max() > 30),
 }
 
 

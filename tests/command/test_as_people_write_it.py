@@ -157,8 +157,9 @@ def test_a_saved_case_is_run_again_and_nothing_else(capsys):
     assert candidate["ordinary"]["cases"] == 1
     assert candidate["failure"]["reproduce"].endswith(" --case case.npz")
     assert candidate["ordinary"]["tensors"]["W1"]["failed"] == 1
-    assert main(["classic.py:backprop", *again]) == 0
-    capsys.readouterr()
+    assert main(["classic.py:backprop", *again, "--dtype", "float64"]) == 0
+    assert main(["classic.py:backprop", *again, "--dtype", "float32"]) == 2
+    assert "--dtype float32: case.npz is a case in float64; leave it out" in capsys.readouterr().err
     with np.load("case.npz") as saved:
         np.savez("other.npz", **{name: saved[name] for name in saved if name != "W1"})
     np.savez("foreign.npz", a=np.array([None]))

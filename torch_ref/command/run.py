@@ -166,6 +166,8 @@ def _settings(options: argparse.Namespace, reference: BaseReference, dtype: str)
     if not options.case:
         return settings
     case = load_case(options.case, reference)
+    if options.dtype not in (None, case.precision.name):
+        raise UnusableError(f"--dtype {options.dtype}: {options.case} is a case in {case.precision.name}; leave it out")
     return replace(settings, saved=case, precision=case.precision, seed=case.seed)
 
 
