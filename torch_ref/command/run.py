@@ -165,9 +165,7 @@ def _settings(options: argparse.Namespace, reference: BaseReference, dtype: str)
     settings = Settings(options.cases, options.seed, PRECISIONS[dtype], options.strict, time, options.only)
     if not options.case:
         return settings
-    case = load_case(options.case, reference)
-    if options.dtype not in (None, case.precision.name):
-        raise UnusableError(f"--dtype {options.dtype}: {options.case} is a case in {case.precision.name}; leave it out")
+    case = load_case(options.case, reference, options.dtype)
     return replace(settings, saved=case, precision=case.precision, seed=case.seed)
 
 

@@ -36,8 +36,8 @@ def save_case(path: Path, comparison: Comparison, outcome: Outcome) -> None:
     np.savez(path, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its own option
 
 
-def load_case(path: Path, reference: BaseReference) -> Case:
-    """The case in the file, of this reference. Raises UnusableError for a file that is of no use, or of another."""
+def load_case(path: Path, reference: BaseReference, dtype: str | None = None) -> Case:
+    """The case in the file, of this reference and dtype. Raises UnusableError for another, or a file of no use."""
     wrong = UnusableError(f"--case {path}: not a case saved by --save of {reference}")
     try:
         with np.load(path, allow_pickle=False) as saved:
@@ -56,6 +56,8 @@ def load_case(path: Path, reference: BaseReference) -> Case:
         its = case.arguments[name]
         if array.shape != its.shape or array.dtype != its.dtype or not np.isfinite(array).all():
             raise wrong
+    if dtype not in (None, precision.name):
+        raise UnusableError(f"--dtype {dtype}: {path} is a case in {precision.name}; leave it out")
     return replace(case.with_arguments(**arrays), alone=alone)
 
 

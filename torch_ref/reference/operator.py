@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from torch_ref.cases.case import UPSTREAM, Array, Case, Numbers
-from torch_ref.cases.formats import in_format
+from torch_ref.cases.case import Array, Case, Numbers
 from torch_ref.cases.ranges import Range, demand_range
 from torch_ref.errors import UnusableError, summary
 from torch_ref.precision import Precision
 from torch_ref.reference.base import BaseReference, Evaluate
-from torch_ref.reference.batches import BATCH, Batches, Data, usable, words_of
+from torch_ref.reference.batches import BATCH, words_of
+from torch_ref.reference.calls import OperatorCalls, names_of, upstream_of
 from torch_ref.reference.evaluation import demand_usable_parameter, dense
 from torch_ref.reference.lending import dtypes_of, lent
 from torch_ref.reference.tensors import array_of, tensor_of
@@ -72,7 +72,7 @@ class Operator(BaseReference):
     @cached_property
     def results(self) -> tuple[str, ...]:
         """The names of the outputs: out; or out[0], out[1], ... if there are several."""
-        return _names_of(self.outputs(self.cases.draw(*self.cases.explicit()[0].sizes, seed=0)))
+        return names_of(self.outputs(self.cases.draw(*self.cases.explicit()[0].sizes, seed=0)))
 
     @property
     def description(self) -> Description:
@@ -146,51 +146,6 @@ class Operator(BaseReference):
         for name, parameter in self.module.named_parameters() if self.module else ():
             demand_usable_parameter(name, parameter)
         super().demand_usable(precision)
-
-
-@dataclass(frozen=True)
-class OperatorCalls(Batches):
-    """Cases of an operator: its arguments, a module's parameters, and an upstream gradient for each output."""
-
-    reference: Operator
-
-    def data_of(self, drawn: Any, precision: Precision) -> Data:
-        """The arguments by name."""
-        if not isinstance(drawn, Mapping):
-            raise UnusableError(f"reference: draw returned a {type(drawn).__name__}, expected a dict of arrays")
-        for name in drawn:
-            if not isinstance(name, str) or name.partition("[")[0] in (UPSTREAM, "out"):
-                raise UnusableError(f"reference: an argument is called {name!r}, as something else is; rename it")
-        return Data({name: usable(name, value, precision) for name, value in drawn.items()})
-
-    def complete(self, case: Case, rng: np.random.Generator) -> Case:
-        """With an upstream gradient before the arguments, and with what is differentiated."""
-        if missing := [name for name in self.reference.constant if name not in case.arguments]:
-            raise UnusableError(f"reference: constant: no argument is called {missing[0]!r}")
-        frozen = {n for n, p in self.module.named_parameters() if not p.requires_grad} if self.module else set()
-        floats = [name for name, array in case.arguments.items() if array.dtype.kind == "f"]
-        names = tuple(name for name in floats if name not in {*self.reference.constant, *frozen})
-        if not names:
-            raise UnusableError(
-                "reference: no argument has a gradient, expected a floating-point one that is not constant"
-            )
-        outputs = self.reference.outputs(case.judged)
-        upstream = {
-            upstream_of(name): in_format(rng.standard_normal(tuple(output.shape)), case.precision)
-            for name, output in zip(_names_of(outputs), outputs, strict=True)
-            if output.is_floating_point()
-        }
-        packs = {UPSTREAM: tuple(upstream)} if len(upstream) > 1 else {}
-        return replace(case, arguments=upstream | case.arguments, differentiated=names, packs=packs, gradient="∂/∂")
-
-
-def upstream_of(output: str) -> str:
-    """The name of the upstream gradient of an output: upstream of out, upstream[1] of out[1]."""
-    return output.replace("out", UPSTREAM, 1)
-
-
-def _names_of(outputs: tuple[Tensor, ...]) -> tuple[str, ...]:
-    return ("out",) if len(outputs) == 1 else tuple(f"out[{i}]" for i in range(len(outputs)))
 
 
 def _tensors(case: Case) -> dict[str, Tensor]:
