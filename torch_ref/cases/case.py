@@ -148,9 +148,10 @@ def _laid_out(array: Array, order: str) -> Array:
     """A copy with the same elements in another place of memory."""
     if order == "Fortran":
         return array.copy(order="F")
-    if order == "strided" and array.ndim:
-        gaps = np.zeros([2 * size for size in array.shape], array.dtype)
-        view = gaps[tuple(slice(None, None, 2) for _ in array.shape)]
+    if order == "strided" and array.ndim:  # a gap after each element, another after each row, and so on
+        *outer, last = array.shape
+        gaps = np.zeros([*(size + 1 for size in outer), 2 * last + 1], array.dtype)
+        view = gaps[(*map(slice, outer), slice(0, 2 * last, 2))]
         view[...] = array
         return view
     return array.copy()

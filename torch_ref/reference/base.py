@@ -95,6 +95,7 @@ class BaseReference(ABC):
         case, again = (self.cases.draw(*self.cases.explicit()[0].sizes, seed=0, precision=precision) for _ in range(2))
         if any(case.arguments[name].tobytes() != again.arguments[name].tobytes() for name in case.given):
             raise UnusableError("reference: draw gives another batch each time, expected one from the rng it is given")
+        del again  # as large as the case
         self._demand_repeatable(case)
 
     def _demand_repeatable(self, case: Case) -> None:

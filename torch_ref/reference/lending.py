@@ -61,17 +61,17 @@ def redrawn(module: nn.Module, rng: np.random.Generator) -> dict[str, Array]:
     What that leaves as it was, or makes all alike (a bias of 0, a layer norm's weight of 1), hides mistakes: it is
     moved by up to half its size, 0 by up to 1/2. The module itself is left alone, and so are torch's random numbers.
     """
+    before = [p.data for p in module.parameters()]
     with lent(module) as renew, torch.random.fork_rng(devices=[]):
         renew(torch.float64)
-        before = [p.detach().clone() for p in module.parameters()]
         torch.default_generator.manual_seed(int(rng.integers(2**63)))
         for part in module.modules():
             if callable(reset := getattr(part, "reset_parameters", None)):
                 reset()
         arrays = {}
         for (name, parameter), old in zip(module.named_parameters(), before, strict=True):
-            array = parameter.detach().clone().numpy()
-            if torch.equal(parameter, old) or (array == array.flat[0]).all():
-                array += (np.abs(array).mean() or 1) * rng.uniform(-0.5, 0.5, array.shape)
+            array = parameter.detach().numpy()
+            if torch.equal(parameter, old.double()) or (array == array.flat[0]).all():
+                array = array + (np.abs(array).mean() or 1) * rng.uniform(-0.5, 0.5, array.shape)
             arrays[name] = array
     return arrays
