@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -56,12 +57,12 @@ class Case:
         """The number of elements of all arguments."""
         return sum(array.size for array in self.arguments.values())
 
-    @property
+    @cached_property
     def terms(self) -> int:
         """The length of the longest axis of any argument, 1 if there is none: so many terms has a sum along it."""
         return max(1, *(max(array.shape, default=1) for array in self.arguments.values()))
 
-    @property
+    @cached_property
     def upstream(self) -> tuple[str, ...]:
         """The names of the upstream gradients among the arguments, one for each output that has a gradient."""
         return tuple(name for name in self.arguments if name.partition("[")[0] == UPSTREAM)

@@ -50,6 +50,7 @@ LIMITS = {
 }
 SCALES = 0.1, 40.0  # of the weights of a wide case; in the others their variance is 1
 LARGEST = 30.0  # the largest |G2| of a saturated case, in units of the smallest
+DRAWN = 2**14 - 3  # weights of a case at most: a prime, so that no two rows of a matrix get the same ones
 ARGUMENTS = "inputs", "targets", *Parameters._fields
 BEYOND = 257, 17, 33  # batch, in, hidden: past the edge of any block of 32, 64 or 128
 
@@ -143,7 +144,8 @@ class TwoLayerCases(Cases):
         if saturated:
             first = max(first, SCALES[1] / 4)
         else:
-            limit = {LARGE_INPUTS: 4.0, LARGE_WEIGHTS: log_uniform(rng, 0.02, 1.0)}.get(kind, limits.hidden)
+            limit = 4.0 if kind == LARGE_INPUTS else limits.hidden
+            limit = log_uniform(rng, 0.02, 1.0) if kind == LARGE_WEIGHTS else limit
             first = min(first, 0.99 * limit / np.abs(G1).max())
         of_first *= first
         S1 = ACTIVATIONS[self.activation].f(torch.from_numpy(first * G1)).numpy()  # (hidden, batch)
@@ -171,11 +173,13 @@ class TwoLayerCases(Cases):
 def _uniform(rng: np.random.Generator, *shapes: tuple[int, int]) -> tuple[Array, list[Array]]:
     """Numbers of mean 0 and variance 1, and views of them in these shapes, one after another.
 
-    Uniform, since normal numbers would take longer than all the rest.
+    Uniform, since normal numbers would take longer than all the rest; and where they are many, the first come again.
     """
     ends = list(accumulate(rows * columns for rows, columns in shapes))
-    numbers = rng.random(ends[-1])
+    numbers = rng.random(min(ends[-1], DRAWN))
     numbers -= 0.5
     numbers *= np.sqrt(12)
+    if ends[-1] > DRAWN:
+        numbers = np.resize(numbers, ends[-1])
     starts = 0, *ends[:-1]
     return numbers, [numbers[i:j].reshape(shape) for i, j, shape in zip(starts, ends, shapes, strict=True)]
