@@ -1,5 +1,6 @@
 """`check` and `assert_matches_autograd`: their options, and what they refuse."""
 
+import tracemalloc
 from functools import partial
 
 import pytest
@@ -74,3 +75,23 @@ def test_options_that_make_no_sense_are_refused(options, error, message):
 def test_options_of_the_two_layer_network_do_not_go_with_another_reference():
     with pytest.raises(ValueError, match=r"^loss, reduction: of the two-layer network, not of another reference"):
         check(linear, reference=Reference(nn.Linear(3, 2), F.mse_loss, draw_rows), loss="mse", reduction="sum")
+
+
+def test_a_check_holds_no_more_than_it_compares():
+    """The arguments, twice their memory as strided views, what the candidate makes of them, and one answer."""
+
+    def loss_and_grads_of_a_line(x, t, W, b):
+        D = x @ W.T + b - t
+        return (D**2).mean(), ((2 / D.size * D).T @ x, (2 / D.size * D).sum(axis=0))
+
+    def batch(rng, batch):
+        return rng.standard_normal((batch, 300)), rng.standard_normal((batch, 400))
+
+    line = Reference(nn.Linear(300, 400), F.mse_loss, batch, batch=(1, 8))
+    tracemalloc.start()
+    try:
+        assert check(loss_and_grads_of_a_line, reference=line, cases=6).passed
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 6 * 8 * 300 * 400

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import isfinite, nan
+from math import isfinite, nan, sqrt
 from typing import TypeAlias
 
 import numpy as np
@@ -13,11 +13,12 @@ from torch_ref.cases.case import Array, Case, Numbers
 from torch_ref.coarse_comparison import explained_coarsely
 from torch_ref.errors import ContractError, UnusableError
 from torch_ref.results import Comparison, Line
-from torch_ref.rounding import FINER, allowed, bound, farthest, from_arguments, indices, replay
+from torch_ref.rounding import FINER, REPLAYS, allowed, bound, farthest, from_arguments, indices, replay
 
 Evaluate: TypeAlias = Callable[[Case], Numbers]
 HOPELESS = 10_000  # times what is allowed after one replay: more than a sum of 10⁹ terms rounds; `bound` has the rest
 FAR = 100  # times: the same where it is known by the arguments, and decides nothing any more
+SURE = 3  # times what all replays will allow, if they go on as they began: the same, by the replays
 
 
 def compare(
@@ -124,6 +125,8 @@ def _explain(doubt: _Doubt, yours: Numbers, plain: Numbers, evaluate: Evaluate) 
         doubt.allow(noise, doubt.lines.keys() - doubt.hopeless)
         if count == 0 and doubt.far:
             doubt.exclude(bound(again, plain, any_formula=any_formula))
+        if count:  # there was one of each kind; all 32 come to √(32 / so many) times as much
+            doubt.give_up(SURE * sqrt(2 * REPLAYS / (count + 1)))
         if doubt.decided:
             break
 

@@ -144,10 +144,12 @@ def peak(kind, sizes, dtype):
 
 
 def block_peaks():
-    """Bytes by which a process grows in one pass of autograd through the block, and in a check of it."""
+    """Bytes by which a process grows in one pass of autograd through the block, and in a check of it.
+
+    Both begin where nothing is drawn yet: the numbers that they compute with are part of either.
+    """
     before = "from tests.benchmark import block; reference = block.make_reference(); from torch_ref import check"
-    drawn = "case = reference.cases.draw(block.SAMPLES, seed=0)"
-    once = grown(f"{before}; {drawn}", "reference.evaluate(case)")
+    once = grown(before, "reference.evaluate(reference.cases.draw(block.SAMPLES, seed=0))")
     return once, grown(before, "check(block.loss_and_grads, reference=reference, cases=20)")
 
 

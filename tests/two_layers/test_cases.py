@@ -38,3 +38,11 @@ def test_ordinary_and_saturated_cases_are_what_they_are_called(dtype, data):
 def test_half_of_the_cases_have_hard_targets():
     hard = [np.isin(draw(9, 2, 2, 1, seed=seed).arguments["targets"], [0, 1]).all() for seed in range(400)]
     assert 140 < sum(hard) < 260  # six standard deviations
+
+
+def test_a_large_network_has_no_weights_that_stand_for_others():
+    """They come again, but no row or column does, nor any block of 32, 64 or 128."""
+    W1 = draw(2, 512, 64, 1, seed=0).arguments["W1"]
+    for rows in W1, W1.T, W1.reshape(-1, 128), W1.reshape(-1, 64), W1.reshape(-1, 32):
+        assert len(np.unique(rows, axis=0)) == len(rows)
+    assert abs(np.corrcoef(W1[:32].ravel(), W1[32:].ravel())[0, 1]) < 0.05

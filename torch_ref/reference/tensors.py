@@ -6,7 +6,6 @@ from torch import Tensor
 from torch_ref.cases.case import Array
 from torch_ref.precision import PRECISIONS, Precision
 
-
 # Of the formats that NumPy has not, those that hold the same numbers.
 HELD = {getattr(torch, p.name): getattr(torch, p.array) for p in PRECISIONS.values() if p.array != p.name}
 
