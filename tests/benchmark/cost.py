@@ -25,7 +25,7 @@ WIDTHS = (2, 2, 1), (5, 8, 1), (64, 32, 1), (784, 128, 10)  # in, hidden, out
 BATCH = 4
 COMPARED = "torch gradcheck", "torch gradcheck, fast", "jax check_grads"
 NETWORKS = (2, 2, 1, 4), (2, 8, 1, 64), (16, 32, 1, 1024), (784, 128, 10, 256), (784, 512, 10, 4096)  # and batch
-FEW, MANY = 8, 108
+FEW, MANY = 40, 140  # cases of a check: the explicit ones, ordinary and saturated, are among the few already
 # Gross mistakes, one that shows in some cases only, and a small one.
 WRONG = {
     "W2 doubled": STRAY_2,
