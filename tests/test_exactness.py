@@ -63,12 +63,13 @@ def argument(kind, tensor, mode):
 
 def calls(func):
     """Arguments that it may take: the first tensor has labels, the others labels, 2 or indices."""
-    for labels, other, mode in product(SHAPES, OTHERS, ("floor", "trunc", "left")):
+    needed = [asked for asked in func._schema.arguments if not asked.has_default_value() or "str" in str(asked.type)]
+    kinds = [str(asked.type) for asked in needed]
+    others = OTHERS if sum("Tensor" in kind for kind in kinds) > 1 else (None,)
+    modes = ("floor", "trunc", "left") if any("str" in kind for kind in kinds) else (None,)
+    for labels, other, mode in product(SHAPES, others, modes):
         args, kwargs = [], {}
-        for asked in func._schema.arguments:
-            kind = str(asked.type)
-            if asked.has_default_value() and "str" not in kind:
-                continue
+        for kind, asked in zip(kinds, needed, strict=True):
             value = argument(kind, labels if other is None or not tensors(args) else other, mode)
             if asked.kwarg_only:
                 kwargs[asked.name] = value
