@@ -361,19 +361,21 @@ def test_replays_in_the_format_itself_leave_tensors_in_it(dtype):
 
 # On the command line, and whatever else touches a format.
 
-FILE = """
+BY_HAND = """
 import numpy as np
+
+
+def by_hand(upstream, x):
+    assert x.dtype == np.float32
+    return 2 * np.sin(x), (upstream * np.cos(x),)
+"""
+LAYER = """
 import torch
 from torch_ref import Operator
 
 
 def doubled(x):
     return torch.sin(x) * 2
-
-
-def by_hand(upstream, x):
-    assert x.dtype == np.float32
-    return 2 * np.sin(x), (upstream * np.cos(x),)
 
 
 def make():
@@ -383,13 +385,14 @@ def make():
 
 def test_the_command_takes_it_and_a_saved_case_comes_back(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "layer.py").write_text(FILE, encoding="utf-8")
+    (tmp_path / "layer.py").write_text(LAYER, encoding="utf-8")
+    (tmp_path / "mine.py").write_text(BY_HAND, encoding="utf-8")  # without torch, which would be imported twice more
     words = ["--reference", "layer.py:make", "--dtype", "bfloat16", "--cases", "5"]
     assert main(["layer.py:doubled", *words]) == 0
-    assert main(["layer.py:by_hand", *words, "--format", "json", "--save", "case.npz"]) == 1
+    assert main(["mine.py:by_hand", *words, "--format", "json", "--save", "case.npz"]) == 1
     (found,) = json.loads(capsys.readouterr().out.partition("PASS\n")[2])["candidates"]
     assert (found["dtype"], found["diagnosed_in"]) == ("bfloat16", "float32")  # float64 breaks its assertion
-    assert main(["layer.py:by_hand", "--reference", "layer.py:make", "--case", "case.npz"]) == 1
+    assert main(["mine.py:by_hand", "--reference", "layer.py:make", "--case", "case.npz"]) == 1
     assert "1 of 1 differ" in capsys.readouterr().out
 
 

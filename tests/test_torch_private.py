@@ -5,7 +5,6 @@ import sys
 import warnings
 from pathlib import Path
 
-import pytest
 import torch
 from torch.nn import functional as F
 
@@ -71,36 +70,43 @@ def test_torch_still_warns_of_sizes_in_these_words():
     assert any(TARGET_SIZE_WARNING in str(warning.message) for warning in caught)
 
 
-@pytest.mark.parametrize("wrong", [False, True], ids=["right", "wrong"])
-def test_a_check_imports_no_compiler(wrong):
-    """It takes a second or more; a mode, an optimizer, or `functional_call` may bring it along."""
-    code = f"""
-import sys
-import torch_ref
-from numpy_impl import loss_and_grads
-
-def candidate(*arrays):
-    loss, grads = loss_and_grads(*arrays)
-    return loss, [grad * {2 if wrong else 1} for grad in grads]
-
-assert torch_ref.check(candidate, cases=3).passed == {not wrong}
-print(*[name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in sys.modules])
-"""
-    run = [sys.executable, "-c", code]
-    here = Path(__file__).parents[1]
-    assert subprocess.run(run, capture_output=True, text=True, check=True, cwd=here).stdout.split() == []  # noqa: S603
-
-
-def test_no_compiler_is_imported_for_a_replay():
-    code = """
+CHECKS = """
 import sys
 from functools import partial
+import torch_ref
+from numpy_impl import loss_and_grads
 from torch_ref import TwoLayers
 from torch_ref.rounding import bound, noise
-case = TwoLayers().cases.draw(7, 3, 5, 2, seed=3)
-evaluate = partial(TwoLayers().evaluate, case)
-noise(evaluate, evaluate())
-bound(evaluate, evaluate())
-print(*sorted({"torch._dynamo", "torch._inductor", "sympy"} & set(sys.modules)))"""
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603  # our own
-    assert run.stdout.strip() == ""
+
+def wrong(*arrays):
+    loss, grads = loss_and_grads(*arrays)
+    return loss, [2 * grad for grad in grads]
+
+def replay():
+    case = TwoLayers().cases.draw(7, 3, 5, 2, seed=3)
+    evaluate = partial(TwoLayers().evaluate, case)
+    noise(evaluate, evaluate())
+    bound(evaluate, evaluate())
+
+def imported_after(step):
+    step()
+    print(*{"torch._dynamo", "torch._inductor", "sympy"} & set(sys.modules), "after", step.__name__)
+
+def right():
+    assert torch_ref.check(loss_and_grads, cases=3).passed
+
+def failing():
+    assert not torch_ref.check(wrong, cases=3).passed
+
+imported_after(replay)
+imported_after(right)
+imported_after(failing)
+"""
+
+
+def test_neither_a_replay_nor_a_check_imports_a_compiler():
+    """It takes a second or more; a mode, an optimizer, or `functional_call` may bring it along."""
+    run = [sys.executable, "-c", CHECKS]
+    here = Path(__file__).parents[1]
+    done = subprocess.run(run, capture_output=True, text=True, check=True, cwd=here)  # noqa: S603  # our own
+    assert done.stdout.split("\n") == ["after replay", "after right", "after failing", ""]

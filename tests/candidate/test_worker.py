@@ -59,14 +59,13 @@ def test_when_the_candidate_is_loaded_only_what_it_imports_is_there(asked):
     assert asked({"mine.py": code}, "mine.py:f") == [0.0]
 
 
-@pytest.mark.parametrize("module", ["numpy_impl", "torch_ref", "torch", "hypothesis", "helper", "config", "tests"])
-@pytest.mark.parametrize("package", [False, True], ids=["file", "package"])
-def test_what_lies_beside_the_candidate_is_what_it_imports(asked, module, package):
-    files = {
-        "mine.py": f"import {module}\n{gives(f'{module}.loss')}",
-        f"{module}/__init__.py" if package else f"{module}.py": "loss = 1.5",
-    }
-    assert asked(files, "mine.py:f", "mine:f", f"{Path.cwd()}/mine.py:f") == [1.5, 1.5, 1.5]
+@pytest.mark.parametrize("file", ["{}.py", "{}/__init__.py"], ids=["file", "package"])
+def test_what_lies_beside_the_candidate_is_what_it_imports(asked, file):
+    """Each of these modules is a digit of the loss."""
+    modules = "numpy_impl", "torch_ref", "torch", "hypothesis", "helper", "config", "tests"
+    files = {file.format(name): f"loss = {digit}e{digit}" for digit, name in enumerate(modules, 1)}
+    files["mine.py"] = f"import {', '.join(modules)}\n{gives(' + '.join(f'{name}.loss' for name in modules))}"
+    assert asked(files, "mine.py:f", "mine:f", f"{Path.cwd()}/mine.py:f") == [76543210.0] * 3
 
 
 def test_ours_are_there_for_one_that_has_none_of_its_own(asked):

@@ -126,7 +126,7 @@ def test_it_gets_a_verdict(words, status, says, capsys):
 
 @pytest.mark.usefixtures("write")
 def test_operators_get_one_in_every_form(capsys):
-    names = ["layers.py:forward,backward", "layers.py:both", "layers.py:dot", "ops.py:Dot", "ops.py:Dot.apply"]
+    names = ["layers.py:forward,backward", "layers.py:both", "layers.py:dot", "ops.py:Dot.apply"]
     names += ["ops.py:NeedsBoth"]
     assert main([*names, "--reference", "ops.py:make", "--cases", "5", "--format", "json"]) == 1
     candidates = json.loads(capsys.readouterr().out)["candidates"]

@@ -110,7 +110,6 @@ def test_the_total_is_the_number_of_cases_that_are_judged(monkeypatch, tmp_path,
 def test_it_is_erased_with_a_reference_too(tmp_path, monkeypatch, terminal, capsys):
     code = """
         from torch_ref import TwoLayers
-        from numpy_impl import loss_and_grads
         def make():
             return TwoLayers()
     """
@@ -119,7 +118,7 @@ def test_it_is_erased_with_a_reference_too(tmp_path, monkeypatch, terminal, caps
     monkeypatch.setattr(sys, "path", sys.path.copy())
     seconds = count()
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(seconds)))  # a second a look
-    assert main(["network_of_mine.py:loss_and_grads", "--reference", "network_of_mine.py:make", "--cases", "8"]) == 0
+    assert main(["numpy_impl:loss_and_grads", "--reference", "network_of_mine.py:make", "--cases", "8"]) == 0
     sys.modules.pop("network_of_mine")
     assert re.search(r"of 10 cases", terminal.stderr.getvalue())
     assert terminal.stderr.getvalue().endswith(ERASED)

@@ -98,14 +98,10 @@ def test_an_import_that_ends_the_process_is_no_use(write, capsys):
     assert line.startswith("gradgate: mine.py: fails on import: ended its process with status 0")
 
 
-def test_standard_input_is_not_for_it(write):
-    write("assert sys.stdin.read() == ''")
-    assert run("mine.py:f", "--cases", "8", input="something").returncode == 0
-
-
-def test_standard_output_stays_a_document(write):
-    write("os.write(1, b'{'); print('}'); ctypes.CDLL(None).puts(b'[')", "os.write(1, b'{'); print('}')")
-    done = run("mine.py:f", "--cases", "8", "--format", "json")
+def test_standard_input_is_not_for_it_and_standard_output_stays_a_document(write):
+    prints = "os.write(1, b'{'); print('}')"
+    write(f"assert sys.stdin.read() == ''\n{prints}; ctypes.CDLL(None).puts(b'[')", prints)
+    done = run("mine.py:f", "--cases", "8", "--format", "json", input="something")
     assert (done.returncode, done.stderr) == (0, "")
     (found,) = json.loads(done.stdout)["candidates"]
     assert "prints to standard output; it is left out here" in found["notes"]
@@ -151,28 +147,44 @@ def test_a_reference_and_a_candidate_each_have_what_lies_beside_them(capsys):
 def test_a_network_of_the_users_own_breaks_nothing():
     Path("numpy_impl.py").write_text(WRONG.replace("from numpy_impl import loss_and_grads as right", ""), "utf-8")
     own = Path("numpy_impl.py").read_text(encoding="utf-8")
-    Path("numpy_impl.py").write_text(f"def right(*arrays): return 0.0, arrays[2:]\n{own}", encoding="utf-8")
+    Path("numpy_impl.py").write_text(
+        f"def right(*arrays): return 0.0, [0 * array for array in arrays[2:]]\n{own}", encoding="utf-8"
+    )
     Path("mine.py").write_text("from numpy_impl import f", encoding="utf-8")
     done = run("mine.py:f", "numpy_impl:f", "--cases", "5", "--format", "json")  # theirs, which is wrong, and not ours
     assert [candidate["verdict"] for candidate in json.loads(done.stdout)["candidates"]] == ["fail", "fail"]
     assert run("--cases", "5").returncode == 0  # ours
 
 
-@pytest.mark.parametrize(("code", "status"), [(WRONG, 1), (WRONG.replace("2 * ", ""), 0)], ids=["wrong", "right"])
+TWICE = """
+import os, sys
+from torch_ref.command.main import main
+main(["nowhere.py:f"])
+import torch_ref.command.run  # most of the time goes into this
+if not os.fork():
+    sys.exit(main(["right.py:f", "--cases", "8"]))
+print(os.waitstatus_to_exitcode(os.wait()[1]), file=sys.stderr)
+sys.exit(main(["wrong.py:f", "--cases", "8"]))
+"""
+
+
 @pytest.mark.parametrize("output", ["nobody reads", "closed", "with the input", "full"])
-def test_a_lost_output_is_a_line_and_the_verdict_keeps_its_status(tmp_path, code, status, output):
-    (tmp_path / "mine.py").write_text(code, encoding="utf-8")
+def test_a_lost_output_is_a_line_and_the_verdict_keeps_its_status(tmp_path, output):
+    """One process that has nothing to say on it but the verdict of a copy of itself, and then its own."""
+    (tmp_path / "wrong.py").write_text(WRONG, encoding="utf-8")
+    (tmp_path / "right.py").write_text(WRONG.replace("2 * ", ""), encoding="utf-8")
     lost = {"nobody reads": "", "closed": "exec 1>&-;", "full": "exec 1>/dev/full;"}
     lost = {**lost, "with the input": "exec 0<&- 1>&-;"}[output]
     reading, writing = os.pipe()
     os.close(reading)
-    command = ["sh", "-c", f'{lost} exec "$@"', "sh", *GRADGATE, "mine.py:f", "--cases", "8"]
+    command = ["sh", "-c", f'{lost} exec "$@"', "sh", sys.executable, "-W", "ignore", "-c", TWICE]
     done = subprocess.run(  # noqa: S603  # our own
         command, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False
     )
     os.close(writing)
-    assert done.returncode == status
-    assert re.fullmatch(r"gradgate: standard output: .*; nothing else is shown\n", done.stderr)
+    assert done.returncode == 1
+    told = r"gradgate: standard output: .*; nothing else is shown\n"
+    assert re.fullmatch(rf"gradgate: nowhere.py: no such file\n{told}0\n{told}", done.stderr)
 
 
 def test_a_case_that_can_not_be_saved_is_a_line(capsys):
