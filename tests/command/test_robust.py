@@ -100,7 +100,7 @@ def test_an_import_that_ends_the_process_is_no_use(write, capsys):
 
 def test_standard_input_is_not_for_it_and_standard_output_stays_a_document(write):
     prints = "os.write(1, b'{'); print('}')"
-    write(f"assert sys.stdin.read() == ''\n{prints}; ctypes.CDLL(None).puts(b'[')", prints)
+    write(f"sys.stdin.read() and os._exit(3)\n{prints}; ctypes.CDLL(None).puts(b'[')", prints)
     done = run("mine.py:f", "--cases", "8", "--format", "json", input="something")
     assert (done.returncode, done.stderr) == (0, "")
     (found,) = json.loads(done.stdout)["candidates"]
