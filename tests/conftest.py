@@ -4,14 +4,16 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import tee
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
 
-from torch_ref import UnusableError
+from torch_ref import TwoLayers, UnusableError
 from torch_ref.candidate.loading import load
+from torch_ref.rounding import replay
 
 pytest_plugins = ["pytester"]
 
@@ -67,6 +69,25 @@ def gradgate():
 def undiagnosed(monkeypatch):
     """For tests of verdicts alone: the search for the mistake, which would take most of their time, is left out."""
     monkeypatch.setattr("torch_ref.judging.explain_failure", lambda *_: None)
+
+
+NOISES = {}  # of each case of a two-layer network, as it was measured
+
+
+@pytest.fixture
+def noise_measured_once(monkeypatch):
+    """For tests of many candidates on a few cases: the noise of a case is the reference's, whoever is compared."""
+
+    def remembered(evaluate, plain, **options):
+        reference, (case,) = getattr(evaluate.func, "__self__", None), evaluate.args
+        if not isinstance(reference, TwoLayers):
+            return replay(evaluate, plain, **options)
+        arguments = [(array.dtype, array.shape, array.tobytes()) for array in case.arguments.values()]
+        key = (reference.chain, *arguments, *options.values())
+        NOISES[key], again = tee(NOISES[key] if key in NOISES else replay(evaluate, plain, **options))
+        return again
+
+    monkeypatch.setattr("torch_ref.comparison.replay", remembered)
 
 
 @pytest.fixture

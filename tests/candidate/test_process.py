@@ -83,17 +83,20 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("value", ODD.values(), ids=ODD)
-def test_whatever_it_returns_comes_as_it_would_be_here(process, value):
+def test_whatever_it_returns_comes_as_it_would_be_here(process):
+    """One process, which returns another of them in each call."""
     namespace = {"np": np}
-    odd = InProcess(lambda *_: (eval(value, namespace), (0.0, 1.0, 2.0, 3.0)), ("loss",), {})  # noqa: S307  # our own
-    with process(f"return {value}, (0.0, 1.0, 2.0, 3.0)") as candidate:
-        here, there = odd(CASE), candidate(CASE)
-    assert here.problems == there.problems
-    assert set(here.arrays) == set(there.arrays)
-    for name, array in here.arrays.items():
-        assert (array.dtype, array.shape) == (there.arrays[name].dtype, there.arrays[name].shape)
-        np.testing.assert_array_equal(array, there.arrays[name])
+    values = f"odd = iter([{', '.join(ODD.values())}])"
+    with process("return next(odd), (0.0, 1.0, 2.0, 3.0)", values) as candidate:
+        for value in ODD.values():
+            odd = eval(value, namespace)  # noqa: S307  # our own
+            here = InProcess(lambda *_, odd=odd: (odd, (0.0, 1.0, 2.0, 3.0)), ("loss",), {})(CASE)
+            there = candidate(CASE)
+            assert (value, here.problems) == (value, there.problems)
+            assert set(here.arrays) == set(there.arrays)
+            for name, array in here.arrays.items():
+                assert (array.dtype, array.shape) == (there.arrays[name].dtype, there.arrays[name].shape), value
+                np.testing.assert_array_equal(array, there.arrays[name])
 
 
 BREACHES = {
@@ -107,12 +110,17 @@ BREACHES = {
 }
 
 
-@pytest.mark.parametrize(("body", "message"), BREACHES.values(), ids=BREACHES)
-def test_a_breach_is_a_breach_and_the_next_call_is_answered(process, body, message):
-    with process(f"if len(arrays[0]) == 4:\n    {body.replace(chr(10), chr(10) + '    ')}") as candidate:
-        with pytest.raises(ContractError, match=message):
-            candidate(CASE)
-        assert_right(candidate(OTHER), OTHER)
+def test_a_breach_is_a_breach_and_the_next_call_is_answered(process):
+    """One process, which does another of them with each batch."""
+    body = "".join(
+        f"if len(arrays[0]) == {batch}:\n{textwrap.indent(body, '    ')}\n"
+        for batch, (body, _) in enumerate(BREACHES.values(), 10)
+    )
+    with process(body) as candidate:
+        for batch, (_, message) in enumerate(BREACHES.values(), 10):
+            with pytest.raises(ContractError, match=message):
+                candidate(draw(batch, 2, 3, 1, seed=0))
+            assert_right(candidate(OTHER), OTHER)
 
 
 ENDS = {

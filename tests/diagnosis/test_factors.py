@@ -11,6 +11,8 @@ from tests.planted import RELU_MLP, changed, draw_rows
 from tests.worked_examples import relu_mlp
 from torch_ref import Operator, Reference, check
 
+pytestmark = pytest.mark.usefixtures("noise_measured_once")
+
 
 def test_a_factor_near_1_is_not_called_1():
     (finding,) = findings_of(changed(W1=lambda g, _: g * (1 + 1e-11)))

@@ -8,6 +8,8 @@ from tests.planted import RELU_MLP, changed
 from tests.worked_examples import attention, relu_mlp
 from torch_ref import check
 
+pytestmark = pytest.mark.usefixtures("noise_measured_once")
+
 
 @pytest.mark.parametrize("change", [np.ravel, np.transpose, lambda g: g + 0j], ids=["(h,)", "(1, h)", "complex"])
 def test_the_right_numbers_in_another_form_are_named(change):

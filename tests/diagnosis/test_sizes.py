@@ -9,6 +9,8 @@ from tests.worked_examples import relu_mlp
 from torch_ref import Shapes, check
 from torch_ref.diagnosis.sizes import only_for
 
+pytestmark = pytest.mark.usefixtures("noise_measured_once")
+
 
 @pytest.mark.parametrize(
     ("wrong_if", "name"),

@@ -10,6 +10,8 @@ from numpy_impl import forward, loss_and_grads
 from tests.planted import changed, draw_rows
 from torch_ref import Reference, Shapes, UnusableError, check
 
+pytestmark = pytest.mark.usefixtures("noise_measured_once")
+
 
 def findings_of(candidate, **options):
     return check(candidate, cases=12, **options).findings

@@ -12,6 +12,8 @@ from torch_ref.diagnosis.explaining import matched
 from torch_ref.two_layers.mistakes import MISTAKES
 from torch_ref.two_layers.stages import ACTIVATIONS, LOSSES, SUMS, Chain
 
+pytestmark = pytest.mark.usefixtures("noise_measured_once")
+
 
 @pytest.mark.parametrize(
     ("activation", "dtype", "reduction"),

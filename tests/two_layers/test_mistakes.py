@@ -12,6 +12,8 @@ from torch_ref.diagnosis.diagnosis import diagnose
 from torch_ref.two_layers.mistakes import MISTAKES
 from torch_ref.two_layers.stages import ACTIVATIONS, Chain
 
+pytestmark = pytest.mark.usefixtures("noise_measured_once")
+
 NETWORKS = {
     "one output": (ONE_OUTPUT, "float32", Chain()),
     "more outputs": (MORE_OUTPUTS, "float64", Chain()),
