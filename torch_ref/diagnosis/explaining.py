@@ -7,8 +7,9 @@ from typing import TypeAlias
 import numpy as np
 
 from torch_ref.cases.case import Array, Case, Numbers
+from torch_ref.comparison import HOPELESS
 from torch_ref.results import Comparison
-from torch_ref.rounding import allowed, replay
+from torch_ref.rounding import allowed, bound, replay
 
 Make: TypeAlias = Callable[[Case], Numbers]  # what an explanation would give on a case
 
@@ -30,15 +31,21 @@ def matched(comparisons: list[Comparison], make: Make, names: set[str], *, measu
 
 
 def _beyond_rounding(case: Case, make: Make, made: Numbers, distances: dict[str, float]) -> set[str]:
-    """The names whose distance is more than rounding explains. As in a comparison, it is replayed only while needed."""
+    """The names whose distance is more than rounding explains. As in a comparison, it is replayed only while needed.
 
-    def beyond(noise: dict[str, float]) -> set[str]:
+    And no more where all are so far off that no replay could explain them: mistakes by the dozen are nearly what code
+    that computes in float32 gives.
+    """
+
+    def beyond(noise: dict[str, float], times: float = 1.0) -> set[str]:
         bounds = {name: allowed(case.precision, largest(made[name]), noise[name], case.terms) for name in distances}
-        return {name for name in distances if not distances[name] <= bounds[name]}
+        return {name for name in distances if not distances[name] <= times * bounds[name]}
 
-    doubtful = beyond(dict.fromkeys(made, 0.0))
-    for noise in replay(partial(make, case), made) if doubtful else ():
+    doubtful, again = beyond(dict.fromkeys(made, 0.0)), partial(make, case)
+    for count, noise in enumerate(replay(again, made) if doubtful else ()):
         if not (doubtful := beyond(noise)):
+            break
+        if count == 0 and doubtful == beyond(noise, HOPELESS) == beyond(bound(again, made)):
             break
     return doubtful
 
