@@ -1,5 +1,8 @@
 """Other losses and sums are named, and what is unknown is narrowed down along the chain."""
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -9,6 +12,7 @@ from tests.correct import with_the_shortcut
 from tests.planted import changed, ripple, with_mistake
 from torch_ref import TwoLayers, check
 from torch_ref.diagnosis.explaining import matched
+from torch_ref.rounding import allowed, noise
 from torch_ref.two_layers.mistakes import MISTAKES
 from torch_ref.two_layers.stages import ACTIVATIONS, LOSSES, SUMS, Chain
 
@@ -111,6 +115,18 @@ def test_a_formula_that_is_infinite_explains_nothing():
     comparison = compared(loss_and_grads, draw(3, 3, 4, 1, seed=1), TwoLayers())
     for value in np.inf, np.nan:
         assert matched([comparison], lambda _, made=value: {"loss": np.array(made)}, {"loss"}, measure=False) == set()
+
+
+@pytest.mark.parametrize(("share", "explained"), [(0.9, {"W1"}), (1.1, set()), (1e6, set())])
+def test_an_explanation_is_replayed_until_its_noise_is_known(share, explained):
+    """Neither given up after the first replay, nor taken for what is further off than all replays allow."""
+    case, make = draw(5, 3, 4, 2, seed=0), partial(Chain().run, changes={})
+    made = make(case)
+    limit = allowed(case.precision, np.abs(made["W1"]).max(), noise(partial(make, case), made)["W1"], case.terms)
+    off = made["W1"].copy()
+    off.flat[0] += share * limit
+    comparison = replace(compared(loss_and_grads, case, TwoLayers()), yours=made | {"W1": off})
+    assert matched([comparison], make, {"W1"}) == explained
 
 
 def sums(*arrays):
