@@ -65,7 +65,8 @@ def diagnose(evidence: Evidence) -> list[Finding]:
     for detector in IN_COARSE_FORMATS if coarse else evidence.reference.detectors or GENERAL:
         explained = {name for finding in findings for name in finding.tensors}
         findings += detector(evidence, [name for name in evidence.wrong if name not in explained])
-    return findings
+    is_open = any(finding.kind == "chain" and finding.tensors for finding in findings)
+    return [finding for finding in findings if is_open or finding.kind != "chain" or finding.name != "where it enters"]
 
 
 def nothing_to_compare(evidence: Evidence, left: list[str]) -> Iterator[Finding]:

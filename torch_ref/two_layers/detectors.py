@@ -92,15 +92,17 @@ def mistakes(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
     if evidence.first.case.saturated:  # the chain has none of torch's clamps: what it gives is no mistake
         by_itself = matched(evidence.comparisons, made_by(chain), set(wrong))
         wrong = [name for name in wrong if name not in by_itself]
-    relatives = chain.relatives() if set(GRADIENTS) <= set(wrong) else [chain]  # another loss changes every gradient
+    # Another loss changes every gradient: in some it may be no more than a factor, which has been said.
+    relatives = chain.relatives() if wrong and set(GRADIENTS) <= set(evidence.wrong) else [chain]
     for relative, mistake in product(relatives, MISTAKES) if wrong else ():
         for p in mistake.values or _solved(evidence, relative, mistake):
             make = made_by(relative, mistake, p)
             if not matched(evidence.comparisons[:1], make, set(wrong), measure=False):
                 continue
             touched = _touched(evidence, make, wrong)
-            if touched and touched <= set(wrong) and touched <= matched(evidence.comparisons, make, touched):
-                explanations.append((touched, relative, mistake, p))
+            open_to = set(wrong) if relative == chain else set(evidence.wrong)
+            if touched & set(wrong) and touched <= open_to and touched <= matched(evidence.comparisons, make, touched):
+                explanations.append((touched & set(wrong), relative, mistake, p))
     for touched, relative, mistake, p in sorted(explanations, key=lambda found: -len(found[0])):
         if touched <= set(wrong):
             wrong = [name for name in wrong if name not in touched]

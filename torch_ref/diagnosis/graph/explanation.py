@@ -1,13 +1,16 @@
 """What explains wrong numbers: a change, where it is made, and how it is meant."""
 
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 from torch import Tensor
+from torch.fx import Node
 
 from torch_ref.diagnosis.graph.alike import Group
 from torch_ref.diagnosis.graph.change import Change
+from torch_ref.diagnosis.graph.nodes import Values
 from torch_ref.diagnosis.graph.replaying import differentiated, replay
-from torch_ref.diagnosis.graph.trace import Edits, Trace
+from torch_ref.diagnosis.graph.trace import Edit, Edits, Trace
 
 BACKWARD, TAKEN, RECOMPUTED, FOR_SOME, VALUE, FORWARD, DERIVATIVE = (
     *("backward", "taken", "recomputed", "for some"),
@@ -39,7 +42,18 @@ class Explanation(NamedTuple):
     @property
     def edits(self) -> Edits:
         """The change at each of the nodes, and the changes before."""
-        return {**(self.before.edits if self.before else {}), **dict.fromkeys(self.group, self.change.value)}
+        before = self.before.edits if self.before else {}
+        own = {
+            i: partial(_after, before[i], self.change.value) if i in before else self.change.value for i in self.group
+        }
+        return {**before, **own}
+
+
+def _after(first: Edit, then: Edit, trace: Trace, values: Values, node: Node) -> Any:
+    """One change of what another one has changed."""
+    values = values.copy()
+    values[trace.position[node]] = first(trace, values, node)
+    return then(trace, values, node)
 
 
 def made_by(trace: Trace, way: str, edits: Edits, held: Group = ()) -> dict[str, Tensor]:

@@ -61,7 +61,7 @@ class Search:
     def run(self) -> None:
         """Try the simple changes everywhere, then others, then two together, until all that is wrong is explained."""
         attempts = Attempts(self.traces[0], self.yours(0), self.wrong, self.influence, self.of_wrong)
-        for tier in chain(attempts.tiers(), attempts.pairs(self.parts)):
+        for tier in chain(attempts.tiers(), attempts.last(), attempts.at_one_operator(), attempts.pairs(self.parts)):
             for attempt in tier:
                 if self.is_late():
                     return
@@ -124,7 +124,8 @@ class Search:
             if way in (FORWARD, DERIVATIVE):
                 made = differentiated(trace, edits, frozenset(explanation.held))
                 return made if all(accept(name, tensor) for name, tensor in made.items()) else None
-            if not k and not explanation.before and not free and not self._passes(way, edits):
+            begun = explanation.before and explanation.before.tensors
+            if not k and not begun and not free and not self._passes(way, edits):
                 return None
             outputs = replay(trace, edits, self._order(trace, edits, taken=taken), accept, taken=taken)
         except NotTracedError:
