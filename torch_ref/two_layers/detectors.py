@@ -8,15 +8,11 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from torch_ref.candidate.stepping import LEARNING_RATE
-from torch_ref.diagnosis.clipping import clipped
-from torch_ref.diagnosis.data import dropped, ignored
-from torch_ref.diagnosis.diagnosis import nothing_to_compare, unexplained
+from torch_ref.diagnosis.diagnosis import detectors
 from torch_ref.diagnosis.evidence import Evidence
 from torch_ref.diagnosis.explaining import Make, distance, matched
 from torch_ref.diagnosis.factors import Factor, factors, general_why, is_every_gradient
-from torch_ref.diagnosis.forms import forms, precision
-from torch_ref.diagnosis.graph.detector import graph_edits
-from torch_ref.diagnosis.patterns import patterns
+from torch_ref.diagnosis.forms import forms
 from torch_ref.results import Finding
 from torch_ref.two_layers.mistake import Mistake
 from torch_ref.two_layers.mistakes import MISTAKES
@@ -174,18 +170,6 @@ def _has_right_numbers(evidence: Evidence, name: str) -> bool:
     return any(finding.kind == "form" or (finding.kind == "factor" and finding.name != "0") for finding in explained)
 
 
-DETECTORS = (
-    other_losses,
-    partial(factors, why=why),
-    clipped,
-    forms,
-    mistakes,
-    precision,
-    dropped,
-    torchs_clamps,
-    nothing_to_compare,
-    graph_edits,
-    ignored,
-    patterns,
-    partial(unexplained, where=where_it_enters),
+DETECTORS = detectors(
+    losses=[other_losses], mistakes=[mistakes], limits=[torchs_clamps], why=why, where=where_it_enters
 )

@@ -1,5 +1,6 @@
 """What explains wrong numbers: a change, where it is made, and how it is meant."""
 
+from enum import Enum, auto
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,27 +13,35 @@ from torch_ref.diagnosis.graph.nodes import Values
 from torch_ref.diagnosis.graph.replaying import differentiated, replay
 from torch_ref.diagnosis.graph.trace import Edit, Edits, Trace
 
-BACKWARD, TAKEN, RECOMPUTED, FOR_SOME, VALUE, FORWARD, DERIVATIVE = (
-    *("backward", "taken", "recomputed", "for some"),
-    *("value", "forward", "derivative"),
-)
-GRADIENTS_ALONE = {TAKEN, RECOMPUTED, FOR_SOME}  # no result is another
+
+class Way(Enum):
+    """What is changed.
+
+    BACKWARD: a node of the backward pass.
+    TAKEN: a value of the forward pass, as the backward pass takes it; as when `dW = dY.T @ G` has G for S.
+    RECOMPUTED: the same, and all that the backward pass has that is computed from it.
+    FOR_SOME: the same, for the gradients alone that are wrong.
+    VALUE: a value of the forward pass, in both passes, the derivative being the right one's.
+    FORWARD: an operator of the forward pass, and its derivative with it; as when ReLU stands for tanh.
+    DERIVATIVE: the derivative of an operator alone; as when a mean is taken as a constant.
+    """
+
+    BACKWARD = auto()
+    TAKEN = auto()
+    RECOMPUTED = auto()
+    FOR_SOME = auto()
+    VALUE = auto()
+    FORWARD = auto()
+    DERIVATIVE = auto()
+
+
+GRADIENTS_ALONE = {Way.TAKEN, Way.RECOMPUTED, Way.FOR_SOME}  # no result is another
 
 
 class Explanation(NamedTuple):
-    """A change at a group of nodes; how it is meant; what it explains, together with another one before it perhaps.
+    """A change at a group of nodes; how it is meant; what it explains, together with another one before it perhaps."""
 
-    way, what is changed:
-        backward: a node of the backward pass.
-        taken: a value of the forward pass, as the backward pass takes it; as when `dW = dY.T @ G` has G for S.
-        recomputed: the same, and all that the backward pass has that is computed from it.
-        for some: the same, for the gradients alone that are wrong.
-        value: a value of the forward pass, in both passes, the derivative being the right one's.
-        forward: an operator of the forward pass, and its derivative with it; as when ReLU stands for tanh.
-        derivative: the derivative of an operator alone; as when a mean is taken as a constant.
-    """
-
-    way: str
+    way: Way
     group: Group
     change: Change
     tensors: frozenset[str]
@@ -56,9 +65,9 @@ def _after(first: Edit, then: Edit, trace: Trace, values: Values, node: Node) ->
     return then(trace, values, node)
 
 
-def made_by(trace: Trace, way: str, edits: Edits, held: Group = ()) -> dict[str, Tensor]:
+def made_by(trace: Trace, way: Way, edits: Edits, held: Group = ()) -> dict[str, Tensor]:
     """All that comes out, everything computed anew: so that its noise can be measured."""
-    if way in (FORWARD, DERIVATIVE):
+    if way in (Way.FORWARD, Way.DERIVATIVE):
         return differentiated(trace, edits, frozenset(held))
-    made = replay(trace, edits, trace.everything, taken=way == TAKEN) or {}
+    made = replay(trace, edits, trace.everything, taken=way == Way.TAKEN) or {}
     return {name: g for name, g in made.items() if way not in GRADIENTS_ALONE or name in trace.case.differentiated}

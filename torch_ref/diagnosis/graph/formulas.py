@@ -92,7 +92,7 @@ def formula(trace: Trace, i: int, depth: int = 4, *, top: bool = True) -> str:  
     return _written(trace, i, depth) or named(trace, i)
 
 
-def _written(trace: Trace, i: int, depth: int) -> str:
+def _written(trace: Trace, i: int, depth: int) -> str:  # noqa: PLR0911  # one case a line
     """With the signs of the operator; nothing, if it has none."""
     node = trace.nodes[i]
     if node.target in (aten.mul.Tensor, aten.mul.Scalar) and 1 in node.args[:2]:  # as torch multiplies a bias

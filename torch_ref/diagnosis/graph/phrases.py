@@ -128,8 +128,8 @@ TOLD: dict[str, Callable[..., str]] = {
         f"the {_sum_word(t, i)} is taken over {'the batch' if of_batch else 'what is one axis with the batch'} too"
     ),
     "all pairs": lambda _t, _i, name: (
-        f"each prediction is compared with every one of {name}, not with its own: the two have shapes such as (batch, 1) "
-        "and (batch,), which NumPy broadcasts to (batch, batch); give both the same shape"
+        f"each prediction is compared with every one of {name}, not with its own: shapes such as (batch, 1) and "
+        "(batch,) are broadcast to (batch, batch); give both the same shape"
     ),
     "split": _split,
     "skipped": _skipped,

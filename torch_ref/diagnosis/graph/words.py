@@ -5,16 +5,7 @@ from typing import NamedTuple
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.alike import Group
-from torch_ref.diagnosis.graph.explanation import (
-    BACKWARD,
-    DERIVATIVE,
-    FOR_SOME,
-    FORWARD,
-    RECOMPUTED,
-    TAKEN,
-    VALUE,
-    Explanation,
-)
+from torch_ref.diagnosis.graph.explanation import Explanation, Way
 from torch_ref.diagnosis.graph.formulas import LEFT_OUT, formula
 from torch_ref.diagnosis.graph.origin import Origin, in_time, origin_of, steps
 from torch_ref.diagnosis.graph.phrases import phrase
@@ -23,13 +14,13 @@ from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.vocabulary import operator
 
 PASS = {
-    BACKWARD: "in the backward pass of {}",
-    TAKEN: "in what the backward pass takes from the forward pass, in {}",
-    FOR_SOME: "in what the backward pass takes from the forward pass for these alone, in {}",
-    RECOMPUTED: "in what the backward pass takes from the forward pass, in {}",
-    VALUE: "in the forward pass, in {}",
-    FORWARD: "in the forward pass, in {}",
-    DERIVATIVE: "in the derivative of {}",
+    Way.BACKWARD: "in the backward pass of {}",
+    Way.TAKEN: "in what the backward pass takes from the forward pass, in {}",
+    Way.FOR_SOME: "in what the backward pass takes from the forward pass for these alone, in {}",
+    Way.RECOMPUTED: "in what the backward pass takes from the forward pass, in {}",
+    Way.VALUE: "in the forward pass, in {}",
+    Way.FORWARD: "in the forward pass, in {}",
+    Way.DERIVATIVE: "in the derivative of {}",
 }
 
 
@@ -76,7 +67,7 @@ def sentence(trace: Trace, explanation: Explanation) -> Words:
     """What is wrong, where, and what is expected there."""
     i = explanation.group[0]
     what = phrase(trace, explanation)
-    if explanation.way == DERIVATIVE and explanation.change.kind == "cut":
+    if explanation.way == Way.DERIVATIVE and explanation.change.kind == "cut":
         what = f"{formula(trace, i)} is taken as a constant"
     if explanation.change.kind in ("skipped", "all pairs"):
         return Words(what, f"{what}.")
