@@ -47,7 +47,8 @@ def passed_on(trace: Trace, i: int, j: int) -> str:  # noqa: PLR0911  # one case
     if others or len(node.args) > 1:
         other = others[0] if others else 1 - min(j, 1)
         kind = "factor" if node.target in factors else "term"
-        what = f"the {kind} {argument(trace, i, other).removeprefix('the ')}"
+        what = argument(trace, i, other)
+        what = what if what.startswith(("a ", "the gradient")) else f"the {kind} {what.removeprefix('the ')}"
         return f"{role(node.args[other]) or what} is missing"
     return f"the {operator(str(node.target).removeprefix('aten.').partition('.')[0])} is left out"
 
