@@ -195,6 +195,7 @@ def _hint(array: Array, right: Array, case: Case) -> str:
         return ": one loss for each sample or output, not their mean or sum" if array.size > 1 else ": a scalar"
     if array.size == right.size:
         return ": transposed" if array.T.shape == right.shape else ": the same elements in another shape"
-    if array.shape in ((right.shape[0], batch), (batch, *right.shape)):
+    of_bias = right.shape[1:] in ((), (1,))
+    if array.shape == (batch, *right.shape) or (of_bias and array.shape == (right.shape[0], batch)):
         return ": not summed over the batch"
-    return ": summed over the other axis" if array.size == batch else ""
+    return ": summed over the other axis" if of_bias and array.size == batch else ""

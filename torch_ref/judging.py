@@ -1,7 +1,7 @@
 """One candidate judged by one reference: all cases, why it fails, and what else there is to know."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -50,8 +50,7 @@ def judge(
                 sizes = reference.cases.explicit()[0].sizes
                 first = reference.cases.draw(*sizes, seed=settings.seed, precision=settings.precision)
                 outcome.notes += [*reference.notes, *outcome.ordinary.notes]
-                if _prints(candidate, first):
-                    outcome.notes.append("prints to standard output; it is left out here")
+                outcome.notes += _notes(candidate, first)
                 if not outcome.ordinary.breaches:
                     measure(candidate, reference, evaluate, settings, outcome)
         except EndedError as error:
@@ -105,12 +104,14 @@ def _explain(
             outcome.findings.insert(0, Finding("condition", "needs_input_grad", (alone,), why))
 
 
-def _prints(candidate: Candidate, case: Case) -> bool:
-    """Whether a call writes to standard output."""
-    try:
-        return candidate(case).printed
-    except ContractError:
-        return False
+def _notes(candidate: Candidate, case: Case) -> Iterator[str]:
+    """What a call does besides."""
+    with suppress(ContractError):
+        answer = candidate(case)
+        if answer.unused:
+            yield f"returns {', '.join(answer.unused)} too, which is no gradient of the reference: it is not looked at"
+        if answer.printed:
+            yield "prints to standard output; it is left out here"
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from torch_ref.candidate.forms import (
     place_of,
 )
 from torch_ref.candidate.kinds import form_of_operators, parameters_of
-from torch_ref.candidate.naming import named
+from torch_ref.candidate.naming import named, unused
 from torch_ref.candidate.printing import kept_out
 from torch_ref.candidate.tensors import array_of
 from torch_ref.cases.case import Array, Case, Numbers
@@ -40,13 +40,15 @@ _copy, _as_array, _errstate = np.array, np.asarray, np.errstate
 class Answer:
     """What a candidate returned for a case, by name: arrays of any shape, or why there is none.
 
-    A result that it leaves out is in neither. printed says whether it wrote to standard output. formats are the dtypes
+    A result that it leaves out is in neither. printed says whether it wrote to standard output, unused
+    which keys it returned that stand for nothing. formats are the dtypes
     of what code in torch returned, where it was given tensors in a format that NumPy has not.
     """
 
     arrays: Numbers = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     printed: bool = False
+    unused: list[str] = field(default_factory=list)
     formats: dict[str, str] = field(default_factory=dict)
 
 
@@ -107,6 +109,7 @@ class InProcess:
         except ContractError as error:
             raise ContractError(f"{error}{advice(self.code, case)}") from None
         answer = _answer(values, case.precision, printed=printed.anything)
+        answer.unused.extend(map(plain, unused(returned, self.results, case)))
         if case.precision.array != case.precision.name and is_in_torch(self.code, case):
             answer.formats.update({n: str(values[n].dtype).removeprefix("torch.") for n in answer.arrays})
         return answer

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch_ref.candidate.in_torch import differentiated, forward_of, is_torch
 from torch_ref.candidate.kinds import is_function, is_module, pair_of, parameters_of, takes, takes_at_most
+from torch_ref.candidate.naming import is_sequence
 from torch_ref.candidate.stepping import stepped
 from torch_ref.cases.case import Array, Case
 from torch_ref.errors import ContractError
@@ -58,7 +59,7 @@ def _forward_and_backward(
     upstream, *arguments = case.packed(arrays).values()
     returned = forward(*arguments)
     outputs, more = returned, arguments
-    if isinstance(returned, tuple) and len(returned) == 2 and (len(results) == 1 or _is_sequence(returned[0])):
+    if isinstance(returned, tuple) and len(returned) == 2 and (len(results) == 1 or is_sequence(returned[0])):
         outputs, cache = returned
         more = [cache] if takes(backward, 2) else arguments
     if not takes(backward, 1 + len(more)) and takes(backward, 1):  # an object that has kept what it needs
@@ -122,7 +123,3 @@ def place_of(code: Any) -> Place | None:
     except (TypeError, OSError):  # a builtin; a file that is gone, or never was one
         return None
     return Place(file, line) if file else None
-
-
-def _is_sequence(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)

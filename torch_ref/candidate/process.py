@@ -68,7 +68,8 @@ class Process:
             texts = {name: plain(str(problem)) for name, problem in problems.items()}
             printed = self.child.has_printed or bool(reply.get("printed"))
             formats = {str(name): plain(str(dtype)) for name, dtype in dict(reply.get("formats") or {}).items()}
-            return Answer(arrays, texts, printed, formats)
+            unused = [plain(str(key)) for key in list(reply.get("unused") or [])]
+            return Answer(arrays, texts, printed, unused, formats)
 
     def time(self, case: Case, number: int) -> float:
         """The seconds that so many calls take, measured there. Raises what a call raises."""

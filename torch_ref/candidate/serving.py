@@ -72,7 +72,8 @@ def _reply(candidate: InProcess, case: Case, number: int) -> tuple[dict[str, Any
         return {"breach": str(error)}, {}
     except BaseException as error:  # noqa: BLE001  # Ctrl-C is not for this process: it is theirs
         return {"breach": f"raised {summary(error)}"}, {}
-    return {"problems": answer.problems, "printed": answer.printed, "formats": answer.formats}, answer.arrays
+    told = {name: getattr(answer, name) for name in ("problems", "printed", "unused", "formats")}
+    return told, answer.arrays
 
 
 def _one_thread() -> None:

@@ -1,6 +1,8 @@
 """Why results and gradients disagree: which explanation gives the candidate's own numbers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
@@ -8,7 +10,7 @@ from torch_ref.candidate.calling import Candidate
 from torch_ref.diagnosis.clipping import clipped
 from torch_ref.diagnosis.data import dropped, ignored
 from torch_ref.diagnosis.evidence import APPROXIMATE, Evidence
-from torch_ref.diagnosis.factors import factors
+from torch_ref.diagnosis.factors import Why, factors
 from torch_ref.diagnosis.forms import forms, precision
 from torch_ref.diagnosis.graph.detector import graph_edits
 from torch_ref.diagnosis.patterns import patterns
@@ -18,6 +20,8 @@ from torch_ref.errors import UnusableError
 from torch_ref.outcome import Outcome
 from torch_ref.reference.base import BaseReference
 from torch_ref.results import Comparison, Finding
+
+Detector: TypeAlias = Callable[[Evidence, list[str]], Iterable[Finding]]
 
 
 def explain_failure(candidate: Candidate, reference: BaseReference, outcome: Outcome, failure: Comparison) -> None:
@@ -65,7 +69,8 @@ def diagnose(evidence: Evidence) -> list[Finding]:
     for detector in IN_COARSE_FORMATS if coarse else evidence.reference.detectors or GENERAL:
         explained = {name for finding in findings for name in finding.tensors}
         findings += detector(evidence, [name for name in evidence.wrong if name not in explained])
-    return findings
+    is_open = any(finding.kind == "chain" and finding.tensors for finding in findings)
+    return [finding for finding in findings if is_open or finding.kind != "chain" or finding.name != "where it enters"]
 
 
 def nothing_to_compare(evidence: Evidence, left: list[str]) -> Iterator[Finding]:
@@ -100,5 +105,27 @@ def unexplained(
         yield Finding("chain", "unexplained", tuple(left), text)
 
 
-GENERAL = (factors, clipped, forms, precision, dropped, nothing_to_compare, graph_edits, ignored, patterns, unexplained)
+def detectors(
+    *,
+    losses: Sequence[Detector] = (),
+    mistakes: Sequence[Detector] = (),
+    limits: Sequence[Detector] = (),
+    why: Why | None = None,
+    where: Callable[[Evidence, list[str]], str] = where_in_general,
+) -> tuple[Detector, ...]:
+    """The detectors in their order, with those that a reference has of its own.
+
+    losses: other losses. mistakes: what is known to go wrong. limits: what may differ at the edge of a format. why:
+    where a factor comes from. where: the error is, if nothing explains it.
+    """
+    return (
+        *losses,
+        partial(factors, why=why),
+        *(clipped, forms, *mistakes, precision, dropped, *limits),
+        *(nothing_to_compare, graph_edits, ignored, patterns),
+        partial(unexplained, where=where),
+    )
+
+
+GENERAL = detectors()
 IN_COARSE_FORMATS = (forms, nothing_to_compare, unexplained)

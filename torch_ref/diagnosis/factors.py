@@ -46,9 +46,18 @@ class Factor:
         number = NAMED.get(magnitude, f"{magnitude:.{digits}g}")
         if 0 < magnitude < 1 and abs(1 / magnitude - round(1 / magnitude)) < 1e-9 / magnitude:
             number, below = "1", [str(round(1 / magnitude)), *below]
+        elif (whole := _fraction(magnitude)) and magnitude not in NAMED:
+            number, below = str(whole.numerator), [str(whole.denominator), *below]
         numerator = " ".join(([] if number == "1" and above else [number]) + above)
         denominator = f"({' '.join(below)})" if len(below) > 1 else "".join(below)
         return f"{'-' if self.constant < 0 else ''}{numerator}{'/' if below else ''}{denominator}"
+
+
+def _fraction(magnitude: float) -> Fraction | None:
+    """Of two small numbers, if it has more digits than are shown."""
+    ratio = Fraction(magnitude).limit_denominator(64)
+    is_near = 0 < abs(ratio - Fraction(magnitude)) <= 1e-12 * magnitude
+    return ratio if is_near and float(f"{magnitude:.6g}") != magnitude else None
 
 
 Why: TypeAlias = Callable[[Factor, tuple[str, ...], Evidence], str]

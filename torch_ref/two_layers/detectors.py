@@ -8,15 +8,11 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from torch_ref.candidate.stepping import LEARNING_RATE
-from torch_ref.diagnosis.clipping import clipped
-from torch_ref.diagnosis.data import dropped, ignored
-from torch_ref.diagnosis.diagnosis import nothing_to_compare, unexplained
+from torch_ref.diagnosis.diagnosis import detectors
 from torch_ref.diagnosis.evidence import Evidence
 from torch_ref.diagnosis.explaining import Make, distance, matched
 from torch_ref.diagnosis.factors import Factor, factors, general_why, is_every_gradient
-from torch_ref.diagnosis.forms import forms, precision
-from torch_ref.diagnosis.graph.detector import graph_edits
-from torch_ref.diagnosis.patterns import patterns
+from torch_ref.diagnosis.forms import forms
 from torch_ref.results import Finding
 from torch_ref.two_layers.mistake import Mistake
 from torch_ref.two_layers.mistakes import MISTAKES
@@ -92,15 +88,17 @@ def mistakes(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
     if evidence.first.case.saturated:  # the chain has none of torch's clamps: what it gives is no mistake
         by_itself = matched(evidence.comparisons, made_by(chain), set(wrong))
         wrong = [name for name in wrong if name not in by_itself]
-    relatives = chain.relatives() if set(GRADIENTS) <= set(wrong) else [chain]  # another loss changes every gradient
+    # Another loss changes every gradient: in some it may be no more than a factor, which has been said.
+    relatives = chain.relatives() if wrong and set(GRADIENTS) <= set(evidence.wrong) else [chain]
     for relative, mistake in product(relatives, MISTAKES) if wrong else ():
         for p in mistake.values or _solved(evidence, relative, mistake):
             make = made_by(relative, mistake, p)
             if not matched(evidence.comparisons[:1], make, set(wrong), measure=False):
                 continue
             touched = _touched(evidence, make, wrong)
-            if touched and touched <= set(wrong) and touched <= matched(evidence.comparisons, make, touched):
-                explanations.append((touched, relative, mistake, p))
+            open_to = set(wrong) if relative == chain else set(evidence.wrong)
+            if touched & set(wrong) and touched <= open_to and touched <= matched(evidence.comparisons, make, touched):
+                explanations.append((touched & set(wrong), relative, mistake, p))
     for touched, relative, mistake, p in sorted(explanations, key=lambda found: -len(found[0])):
         if touched <= set(wrong):
             wrong = [name for name in wrong if name not in touched]
@@ -172,18 +170,6 @@ def _has_right_numbers(evidence: Evidence, name: str) -> bool:
     return any(finding.kind == "form" or (finding.kind == "factor" and finding.name != "0") for finding in explained)
 
 
-DETECTORS = (
-    other_losses,
-    partial(factors, why=why),
-    clipped,
-    forms,
-    mistakes,
-    precision,
-    dropped,
-    torchs_clamps,
-    nothing_to_compare,
-    graph_edits,
-    ignored,
-    patterns,
-    partial(unexplained, where=where_it_enters),
+DETECTORS = detectors(
+    losses=[other_losses], mistakes=[mistakes], limits=[torchs_clamps], why=why, where=where_it_enters
 )

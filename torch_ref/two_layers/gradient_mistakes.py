@@ -1,6 +1,6 @@
 """The classic mistakes in one gradient alone: what comes in is right."""
 
-from torch_ref.two_layers.mistake import Mistake, last_row_zero
+from torch_ref.two_layers.mistake import Mistake
 
 GRADIENT_MISTAKES = (
     Mistake("∂L/∂W1 lacks {f}′ of the hidden layer", "∂L/∂W1 = ∂L/∂G1 X", {"W1": lambda s: s.dL_dS1 @ s.inputs}),
@@ -8,9 +8,6 @@ GRADIENT_MISTAKES = (
         "∂L/∂W1 is computed from S1, not from the inputs",
         "∂L/∂W1 = ∂L/∂G1 · inputs",
         {"W1": lambda s: s.dL_dG1 @ s.S1.T},
-    ),
-    Mistake(
-        "the last row of ∂L/∂W1 is left at 0", "fill every row", {"W1": lambda s: last_row_zero(s.dL_dG1 @ s.inputs)}
     ),
     Mistake(
         "∂L/∂W1 has weight decay in it ({p:.3g} W1)",
@@ -44,11 +41,6 @@ GRADIENT_MISTAKES = (
     Mistake("∂L/∂W2 is computed from G1, not from S1", "∂L/∂W2 = ∂L/∂G2 S1ᵀ", {"W2": lambda s: s.dL_dG2 @ s.G1.T}),
     Mistake(
         "∂L/∂W2 is computed from the inputs, not from S1", "∂L/∂W2 = ∂L/∂G2 S1ᵀ", {"W2": lambda s: s.dL_dG2 @ s.inputs}
-    ),
-    Mistake(
-        "the last column of ∂L/∂W2 is left at 0",
-        "fill every column",
-        {"W2": lambda s: last_row_zero(s.S1 @ s.dL_dG2.T).T},
     ),
     Mistake(
         "∂L/∂W2 has weight decay in it ({p:.3g} W2)",

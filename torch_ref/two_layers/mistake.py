@@ -46,13 +46,6 @@ def sigma_prime(x: Tensor) -> Tensor:
     return torch.sigmoid(x) * (1 - torch.sigmoid(x))
 
 
-def last_row_zero(tensor: Tensor) -> Tensor:
-    """A copy with nothing in its last row."""
-    tensor = tensor.clone()
-    tensor[-1] = 0
-    return tensor
-
-
 def updated_each_sample(W2: Tensor, S1: Tensor, dL_dG2: Tensor, rate: float) -> Tensor:
     """∂L/∂S1, each sample's with the W2 that the samples before have updated."""
     columns = []

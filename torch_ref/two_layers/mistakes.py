@@ -145,13 +145,5 @@ MISTAKES = (
         "∂L/∂G1 = ∂L/∂S1 · {slope}",
         {"dL_dG1": lambda s: s.W2.T @ (s.dL_dG2 * s.dS2_dG2)},
     ),
-    *(
-        Mistake(
-            f"the derivative of the hidden layer is that of {name}",
-            "∂S1/∂G1 = {slope}",
-            {"dS1_dG1": lambda s, slope=slope: slope(s.S1)},  # type: ignore[misc]  # mypy: default of a lambda
-        )
-        for name, (_, _, slope, *_) in ACTIVATIONS.items()
-    ),
     *GRADIENT_MISTAKES,
 )

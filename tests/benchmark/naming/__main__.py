@@ -8,10 +8,14 @@ from statistics import median
 
 import torch
 
-from tests.benchmark.naming import attention, convolutions, gated, norms, recurrent, tokens
+from tests.benchmark.naming import attention, convolutions, gated, mixed, norms, recurrent, tokens, windows
 from torch_ref import check
 
-KINDS = [kind for module in (recurrent, norms, convolutions, attention, tokens, gated) for kind in module.KINDS]
+KINDS = [
+    kind
+    for module in (recurrent, norms, convolutions, windows, attention, tokens, gated, mixed)
+    for kind in module.KINDS
+]
 CASES = 10
 
 

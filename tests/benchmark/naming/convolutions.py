@@ -154,10 +154,10 @@ KINDS = (
         transposed,
         {
             "stride ignored": "the stride is not taken into account",
-            "kernel flipped": "the gradient back through the convolution is flipped along axis 7",
+            "kernel flipped": "`weight` is flipped along axis 7",
             "kernel flipped in its gradient": "the right numbers, but backwards along axis 2",
             "input and output exchanged": "the right numbers, but transposed, its axes in the order",
-            "one tap too late": "the gradient back through the convolution is shifted back by one along axis 7",
+            "one tap too late": "`weight` is shifted back by one along axis 7",
             "bias over all channels": "∂/∂bias is summed and spread along axis 0",
         },
     ),

@@ -49,26 +49,26 @@ def traced(candidate):
     return graph, Influence(graph, yours)
 
 
-def gradients_of(graph, influence, operator):
+def gradients_of(graph, operator):
     """The gradients in the backward pass of this operator of torch."""
-    of = [i for i in sorted(influence.gradients) if is_backward(graph.nodes[i])]
+    of = [i for i in sorted(graph.gradients) if is_backward(graph.nodes[i])]
     return [i for i in of if operator in str(graph.nodes[i].meta.get("original_aten"))]
 
 
 def test_a_gradient_after_the_mistake_may_explain_it_and_one_before_it_may_not():
     graph, influence = traced(with_slope(odd))
-    (tanh,) = gradients_of(graph, influence, "tanh_backward")
-    (before,) = influence.gradients & {graph.position[node] for node in graph.nodes[tanh].all_input_nodes}
+    (tanh,) = gradients_of(graph, "tanh_backward")
+    (before,) = graph.gradients & {graph.position[node] for node in graph.nodes[tanh].all_input_nodes}
     assert influence.may_explain(frozenset({tanh}))
     assert influence.may_explain(frozenset({before}))  # of the same size: it too can be anything
-    lost = [i for i in influence.gradients if graph.reach[i] == {"x", "w", "v"}]
+    lost = [i for i in graph.gradients if graph.reach[i] == {"x", "w", "v"}]
     assert lost  # the upstream gradient, from which the right ∂/∂v comes too
     assert not any(influence.may_explain(frozenset({i})) for i in lost)
 
 
 def test_the_first_gradient_that_an_edit_changes_must_be_what_the_candidate_has_there():
     graph, influence = traced(with_slope(odd))
-    (tanh,) = gradients_of(graph, influence, "tanh_backward")
+    (tanh,) = gradients_of(graph, "tanh_backward")
     gate = influence.gate(frozenset({tanh}))
     values = dict(zip(graph.names, graph.values, strict=False))
     S, g = torch.tanh(values["x"] @ values["w"]), values["upstream"] @ values["v"].T

@@ -1,36 +1,30 @@
 """What a search tries, in its order: the simplest first, and near the wrong tensors."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from itertools import chain, combinations
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from torch_ref.diagnosis.graph.alike import Group, groups, in_steps, same_source
-from torch_ref.diagnosis.graph.change import PLACES, SIMPLE, Change
+from torch_ref.diagnosis.graph.change import CONSTANTS, PLACES, SIMPLE, SUMS, Change
 from torch_ref.diagnosis.graph.edges import edges
 from torch_ref.diagnosis.graph.edits import edits
 from torch_ref.diagnosis.graph.elementwise import elementwise
 from torch_ref.diagnosis.graph.exchanged import exchanged
-from torch_ref.diagnosis.graph.explanation import (
-    BACKWARD,
-    DERIVATIVE,
-    FOR_SOME,
-    FORWARD,
-    RECOMPUTED,
-    TAKEN,
-    VALUE,
-    Explanation,
-)
+from torch_ref.diagnosis.graph.explanation import GRADIENTS_ALONE, Explanation, Way
 from torch_ref.diagnosis.graph.influence import Influence
 from torch_ref.diagnosis.graph.nodes import is_backward, is_real
+from torch_ref.diagnosis.graph.pairs import pairs
 from torch_ref.diagnosis.graph.places import places
 from torch_ref.diagnosis.graph.scaled import scaled
+from torch_ref.diagnosis.graph.skipped import skipped
 from torch_ref.diagnosis.graph.slopes import slopes
-from torch_ref.diagnosis.graph.stray import stray
+from torch_ref.diagnosis.graph.stray import another_constant, in_place_of, stray
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.uses import uses
 from torch_ref.diagnosis.graph.weighted import weighted, weighted_there
@@ -57,9 +51,36 @@ class Attempts:
         first = self.first
         some = sorted(groups(first, first.backward), key=self._far)
         changes = {i: [*edits(first, first.nodes[i]), *slopes(first, i)] for i in first.backward}
-        yield ((*attempt, None, True) for attempt in self._attempts(BACKWARD, some, changes, SIMPLE, anywhere=True))
+        yield ((*attempt, None, True) for attempt in self._attempts(Way.BACKWARD, some, changes, SIMPLE, anywhere=True))
         for part in sorted(parts, key=lambda part: -len(part.tensors))[:PARTS]:
-            yield ((*attempt, part) for attempt in self._attempts(BACKWARD, some, changes, SIMPLE, anywhere=True))
+            yield ((*attempt, part) for attempt in self._attempts(Way.BACKWARD, some, changes, SIMPLE, anywhere=True))
+
+    def at_one_operator(self) -> Iterator[Iterator[Attempt]]:
+        """Two simple changes within the backward pass of one operator; of a loop's, at each step."""
+        first = self.first
+        changes = {
+            i: [change for change in edits(first, first.nodes[i]) if change.rank <= CONSTANTS] for i in first.backward
+        }
+        alike = [group for group in same_source(first, first.backward) if in_steps(first, group)]
+        of_operator: dict[Hashable, list[Group]] = defaultdict(list)
+        for group in [*alike, *((i,) for i in first.backward)]:
+            of_operator[tuple(first.number(i) for i in group)].append(group)
+        for some in of_operator.values():
+            yield (
+                (Way.BACKWARD, group, change, (), Explanation(Way.BACKWARD, group, before, frozenset()))
+                for group in self._possible(Way.BACKWARD, some)
+                for before in edges(first, group, changes)
+                for change in changes[group[0]]
+                if change.rank == SUMS
+            )
+            yield (
+                (Way.BACKWARD, late, change, (), Explanation(Way.BACKWARD, early, before, frozenset()))
+                for early, late in combinations(some, 2)
+                if not set(early) & set(late)
+                and self.influence.may_explain(self.influence.entered(early) | self.influence.entered(late))
+                for before in changes[early[0]]
+                for change in changes[late[0]]
+            )
 
     def tiers(self) -> Iterator[Iterator[Attempt]]:
         """What is tried, the simplest first; of a loop, what is wrong at each of its steps before all else."""
@@ -77,14 +98,17 @@ class Attempts:
                 changes += [change for change in places(first.values[i]) if change.rank == SIMPLE]
         unsure = not set(first.outputs) - set(first.case.differentiated) <= set(self.yours)
         results_wrong = bool(self.wrong - set(first.case.differentiated))
-        ways = [*((VALUE, FORWARD) if results_wrong or unsure else ()), *(() if results_wrong else (TAKEN, RECOMPUTED))]
+        ways = [
+            *((Way.VALUE, Way.FORWARD) if results_wrong or unsure else ()),
+            *(() if results_wrong else (Way.TAKEN, Way.RECOMPUTED)),
+        ]
         alone: list[Group] = [(i,) for i in first.backward]
         for some, some_there, others in (same, same_there, same), (back, there, alone):
             for rank in range(PLACES + 1):
-                yield self._attempts(BACKWARD, some, of_back, rank)
+                yield self._attempts(Way.BACKWARD, some, of_back, rank)
             yield self._each(some, partial(edges, first, changes=of_back | of_there))
-            pairs = dict(exchanged(first, some))
-            yield self._each(list(pairs), lambda group, pairs=pairs: [pairs[group]])  # type: ignore[misc]  # mypy: default of a lambda
+            swaps = dict(exchanged(first, some))
+            yield self._each(list(swaps), lambda group, swaps=swaps: [swaps[group]])  # type: ignore[misc]  # mypy: default of a lambda
             yield self._each(same, partial(uses, first, of_steps=True)) if some is same else iter(())
             for rank in range(PLACES):
                 for way in ways:
@@ -96,41 +120,59 @@ class Attempts:
         yield self._each(alone, lambda group: weights[group[0]])
         if results_wrong:
             all_ = [change for changes in weights.values() for change in changes]
-            yield ((FORWARD, (i,), change) for i in first.forward for change in weighted_there(first, i, all_))
+            yield ((Way.FORWARD, (i,), change) for i in first.forward for change in weighted_there(first, i, all_))
+            yield ((Way.FORWARD, group, change) for group, change in pairs(first))
         for some in (same_there, there) if not results_wrong else ():
-            yield self._attempts(FOR_SOME, some, of_there, SIMPLE)
+            yield self._attempts(Way.FOR_SOME, some, of_there, SIMPLE)
             cut = {i: [change for change in of_there[i] if change.kind in CUT] for i in of_there}
-            yield self._attempts(DERIVATIVE, some, cut, SIMPLE)
+            yield self._attempts(Way.DERIVATIVE, some, cut, SIMPLE)
+
+    def last(self) -> Iterator[Iterator[Attempt]]:
+        """What is tried after that at each gradient: another one in its place, ratios of what is known there."""
+        first = self.first
+        alone: list[Group] = [(i,) for i in first.backward]
+        for changes in partial(skipped, gradients=first.gradients), another_constant, in_place_of:
+            yield self._each(alone, lambda group, of=changes: of(first, group[0]))  # type: ignore[misc]  # mypy: default of a lambda
 
     def _each(self, some: list[Group], changes: Callable[[Group], Iterable[Change]]) -> Iterator[Attempt]:
         """The changes of each group of the backward pass."""
-        return ((BACKWARD, group, change) for group in self._possible(BACKWARD, some) for change in changes(group))
+        return (
+            (Way.BACKWARD, group, change) for group in self._possible(Way.BACKWARD, some) for change in changes(group)
+        )
 
     def _attempts(
-        self, way: str, some: list[Group], changes: Mapping[int, list[Change]], rank: int, *, anywhere: bool = False
+        self, way: Way, some: list[Group], changes: Mapping[int, list[Change]], rank: int, *, anywhere: bool = False
     ) -> Iterator[Attempt]:
         """anywhere: where the mistake can't be, if it is the only one, too."""
         for group in some if anywhere else self._possible(way, some):
             flips = self.first.nodes[group[0]].target is aten.flip.default  # there and back
             within_one = len(group) > 1 and len({self.first.number(i) for i in group}) == 1
             for change in changes[group[0]]:
+                if way in GRADIENTS_ALONE and change.kind == "cut" and not self._is_taken(group):
+                    continue  # a choice, such as that of the largest, is another one if all are alike
                 if change.rank == rank and not (within_one and change.kind in ALONE and not flips):
                     for held in self._held(way, group):
                         yield way, group, change, held
 
-    def _possible(self, way: str, some: list[Group]) -> Iterator[Group]:
+    def _possible(self, way: Way, some: list[Group]) -> Iterator[Group]:
         """Those at which the mistake may be."""
         first = self.first
         for group in some:
-            near = chain.from_iterable(first.blocks[first.number(i)] for i in group) if way == DERIVATIVE else group
-            influence = self.of_wrong if way == FOR_SOME else self.influence
-            changed = influence.entered(near, taken=way == TAKEN)
-            if way == FORWARD or (way == VALUE and not changed) or influence.may_explain(changed):
+            near = chain.from_iterable(first.blocks[first.number(i)] for i in group) if way == Way.DERIVATIVE else group
+            influence = self.of_wrong if way == Way.FOR_SOME else self.influence
+            changed = influence.entered(near, taken=way == Way.TAKEN)
+            if way == Way.FORWARD or (way == Way.VALUE and not changed) or influence.may_explain(changed):
                 yield group
 
-    def _held(self, way: str, group: Group) -> list[Group]:
+    def _is_taken(self, group: Group) -> bool:
+        """Whether the backward pass takes from these, or from what is computed from them, more than a choice."""
+        first = self.first
+        there = [j for j in first.after(group) if not is_backward(first.nodes[j]) and is_real(first.values[j])]
+        return any(is_backward(first.nodes[user]) and first.reach[user] for j in there for user in first.users[j])
+
+    def _held(self, way: Way, group: Group) -> list[Group]:
         """Which nodes keep their values: the edited ones themselves, or the results of the operators they belong to."""
-        if way != DERIVATIVE:
+        if way != Way.DERIVATIVE:
             return [()]
         first = self.first
         ends = tuple(max(j for j in first.blocks[first.number(i)] if not is_backward(first.nodes[j])) for i in group)

@@ -61,7 +61,7 @@ def _verified(search: Search, evidence: Evidence, graphs: "Graphs") -> Iterator[
     """Of what was found the best, each name explained once, that holds on a case that the search has not seen."""
     of_all = Graphs(evidence, [*evidence.comparisons, _unseen(evidence)], np.inf, list(graphs))
     explained: set[str] = set()
-    for explanation in sorted(search.found, key=partial(_order, graphs[0], search.influence.gradients)):
+    for explanation in sorted(search.found, key=partial(_order, graphs[0], graphs[0].gradients)):
         if not explanation.tensors & explained and _is_verified(explanation, of_all):
             explained |= explanation.tensors
             yield explanation
@@ -80,7 +80,7 @@ def _order(first: Trace, gradients: frozenset[int], explanation: Explanation) ->
     far = len(first.after(explanation.group)) - len(explanation.group)
     return (
         -len(explanation.tensors),
-        explanation.change.rank,
+        explanation.change.rank + (explanation.before.change.rank if explanation.before else 0),
         not is_cut,
         not says_much,
         node.target in SILENT,

@@ -12,6 +12,7 @@ from torch_ref.diagnosis.graph.change import CONSTANTS, SIMPLE, Change
 from torch_ref.diagnosis.graph.constants import constants
 from torch_ref.diagnosis.graph.nodes import Values, is_real
 from torch_ref.diagnosis.graph.repeated import repeated
+from torch_ref.diagnosis.graph.splits import splits
 from torch_ref.diagnosis.graph.sums import sums
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.windows import windows
@@ -38,6 +39,7 @@ def edits(trace: Trace, node: Node) -> Iterator[Change]:
     yield from sums(trace, node, value)
     yield from windows(node)
     yield from repeated(node)
+    yield from splits(trace, node)
     yield from constants(node)
     yield from _slices(trace, node)
 

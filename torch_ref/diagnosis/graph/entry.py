@@ -24,7 +24,7 @@ def entry(trace: Trace, influence: Influence, wrong: frozenset[str]) -> str:
     first, last = (pick(found, key=lambda group: len(trace.after(group))) for pick in (max, min))
     early, late = (f"{place(source(trace, group[0]))}{at_steps(trace, group)}" for group in (first, last))
     before = {trace.position[node] for i in first for node in trace.nodes[i].all_input_nodes} - set(first)
-    if influence.may_explain(frozenset(before) & influence.gradients):
+    if influence.may_explain(frozenset(before) & trace.gradients):
         return f"the error enters no later than in the backward pass of {late}"
     if early == late:
         return f"the error enters in the backward pass of {late}"

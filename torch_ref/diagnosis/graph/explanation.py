@@ -1,35 +1,47 @@
 """What explains wrong numbers: a change, where it is made, and how it is meant."""
 
-from typing import NamedTuple
+from enum import Enum, auto
+from functools import partial
+from typing import Any, NamedTuple
 
 from torch import Tensor
+from torch.fx import Node
 
 from torch_ref.diagnosis.graph.alike import Group
 from torch_ref.diagnosis.graph.change import Change
+from torch_ref.diagnosis.graph.nodes import Values
 from torch_ref.diagnosis.graph.replaying import differentiated, replay
-from torch_ref.diagnosis.graph.trace import Edits, Trace
+from torch_ref.diagnosis.graph.trace import Edit, Edits, Trace
 
-BACKWARD, TAKEN, RECOMPUTED, FOR_SOME, VALUE, FORWARD, DERIVATIVE = (
-    *("backward", "taken", "recomputed", "for some"),
-    *("value", "forward", "derivative"),
-)
-GRADIENTS_ALONE = {TAKEN, RECOMPUTED, FOR_SOME}  # no result is another
+
+class Way(Enum):
+    """What is changed.
+
+    BACKWARD: a node of the backward pass.
+    TAKEN: a value of the forward pass, as the backward pass takes it; as when `dW = dY.T @ G` has G for S.
+    RECOMPUTED: the same, and all that the backward pass has that is computed from it.
+    FOR_SOME: the same, for the gradients alone that are wrong.
+    VALUE: a value of the forward pass, in both passes, the derivative being the right one's.
+    FORWARD: an operator of the forward pass, and its derivative with it; as when ReLU stands for tanh.
+    DERIVATIVE: the derivative of an operator alone; as when a mean is taken as a constant.
+    """
+
+    BACKWARD = auto()
+    TAKEN = auto()
+    RECOMPUTED = auto()
+    FOR_SOME = auto()
+    VALUE = auto()
+    FORWARD = auto()
+    DERIVATIVE = auto()
+
+
+GRADIENTS_ALONE = {Way.TAKEN, Way.RECOMPUTED, Way.FOR_SOME}  # no result is another
 
 
 class Explanation(NamedTuple):
-    """A change at a group of nodes; how it is meant; what it explains, together with another one before it perhaps.
+    """A change at a group of nodes; how it is meant; what it explains, together with another one before it perhaps."""
 
-    way, what is changed:
-        backward: a node of the backward pass.
-        taken: a value of the forward pass, as the backward pass takes it; as when `dW = dY.T @ G` has G for S.
-        recomputed: the same, and all that the backward pass has that is computed from it.
-        for some: the same, for the gradients alone that are wrong.
-        value: a value of the forward pass, in both passes, the derivative being the right one's.
-        forward: an operator of the forward pass, and its derivative with it; as when ReLU stands for tanh.
-        derivative: the derivative of an operator alone; as when a mean is taken as a constant.
-    """
-
-    way: str
+    way: Way
     group: Group
     change: Change
     tensors: frozenset[str]
@@ -39,12 +51,23 @@ class Explanation(NamedTuple):
     @property
     def edits(self) -> Edits:
         """The change at each of the nodes, and the changes before."""
-        return {**(self.before.edits if self.before else {}), **dict.fromkeys(self.group, self.change.value)}
+        before = self.before.edits if self.before else {}
+        own = {
+            i: partial(_after, before[i], self.change.value) if i in before else self.change.value for i in self.group
+        }
+        return {**before, **own}
 
 
-def made_by(trace: Trace, way: str, edits: Edits, held: Group = ()) -> dict[str, Tensor]:
+def _after(first: Edit, then: Edit, trace: Trace, values: Values, node: Node) -> Any:
+    """One change of what another one has changed."""
+    values = values.copy()
+    values[trace.position[node]] = first(trace, values, node)
+    return then(trace, values, node)
+
+
+def made_by(trace: Trace, way: Way, edits: Edits, held: Group = ()) -> dict[str, Tensor]:
     """All that comes out, everything computed anew: so that its noise can be measured."""
-    if way in (FORWARD, DERIVATIVE):
+    if way in (Way.FORWARD, Way.DERIVATIVE):
         return differentiated(trace, edits, frozenset(held))
-    made = replay(trace, edits, trace.everything, taken=way == TAKEN) or {}
+    made = replay(trace, edits, trace.everything, taken=way == Way.TAKEN) or {}
     return {name: g for name, g in made.items() if way not in GRADIENTS_ALONE or name in trace.case.differentiated}

@@ -6,13 +6,16 @@ import torch
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.nodes import is_backward
-from torch_ref.diagnosis.graph.origin import origin_of
+from torch_ref.diagnosis.graph.origin import origin_of, variable_of
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.vocabulary import operator
 from torch_ref.torch_private import operator_of
 
 aten: Any = torch.ops.aten
 G = "g"  # the gradient that comes in
+LEFT_OUT = "…"
+SIGNS = " + ", " - ", " · ", " / ", " @ ", " < ", " > ", " ≤ ", " ≥ ", " = ", " ≠ "
+SHORT = 32  # signs, at most, of a value that is said by its formula
 
 BETWEEN = {
     aten.mul.Tensor: " · ",
@@ -25,6 +28,13 @@ BETWEEN = {
     aten.div.Scalar: " / ",
     aten.mm.default: " @ ",
     aten.bmm.default: " @ ",
+    aten.mv.default: " @ ",
+    aten.dot.default: " @ ",
+    **{
+        overload: f" {sign} "
+        for sign, packet in {"≠": aten.ne, "=": aten.eq, "<": aten.lt, "≤": aten.le, ">": aten.gt, "≥": aten.ge}.items()
+        for overload in (packet.Scalar, packet.Tensor)
+    },
 }
 AROUND = {
     aten.sum.dim_IntList: "Σ {}",
@@ -44,6 +54,10 @@ AROUND = {
     aten.permute.default: "{}ᵀ",
     aten.abs.default: "|{}|",
     aten.sign.default: "sign({})",
+    aten.sin.default: "sin({})",
+    aten.cos.default: "cos({})",
+    aten.cumsum.default: "cumsum({})",
+    aten.linalg_vector_norm.default: "‖{}‖",
     aten.embedding_dense_backward.default: "Σ {} of the same index",
 }
 SILENT = {
@@ -56,38 +70,48 @@ SILENT = {
     ),
     *(aten.clone.default, aten.alias.default, aten.detach.default, aten.squeeze.dim, aten.squeeze.default),
     *(operator_of("_to_copy").default, aten.slice.Tensor, aten.select.int, aten.unfold.default, aten.reshape.default),
+    *(aten.repeat.default, aten.lift_fresh_copy.default),
 }
 
 
-def formula(trace: Trace, i: int, depth: int = 4, *, top: bool = True) -> str:  # noqa: C901, PLR0911  # one case a line
+def formula(trace: Trace, i: int, depth: int = 4, *, top: bool = True) -> str:  # noqa: PLR0911  # one case a line
     """The value of a node: its operator and, so deep, what it is computed from. Gradients that come in are g."""
     node = trace.nodes[i]
     if not top and (symbol := node.meta.get("custom", {}).get("symbol")):
         return str(symbol)
-    if node.op != "call_function":
+    if node.op != "call_function" or (not top and variable_of(trace, i)):
         return named(trace, i)
     if node.target in SILENT:
         return formula(trace, trace.position[node.args[0]], depth, top=top)
     if not top and not is_backward(node) and (depth == 0 or not _is_inner(trace, i)):
         return named(trace, i)
     if depth == 0:
-        return G if is_backward(node) else named(trace, i)
-    if node.target is aten.rsqrt.default and _is_norm(trace, i) and not top:
-        return "1/σ"
+        return G if i in trace.gradients else LEFT_OUT if is_backward(node) else named(trace, i)
+    if not top and (sigma := _of_norm(trace, i)):
+        return sigma
+    return _written(trace, i, depth) or named(trace, i)
+
+
+def _written(trace: Trace, i: int, depth: int) -> str:  # noqa: PLR0911  # one case a line
+    """With the signs of the operator; nothing, if it has none."""
+    node = trace.nodes[i]
+    if node.target in (aten.mul.Tensor, aten.mul.Scalar) and 1 in node.args[:2]:  # as torch multiplies a bias
+        return _part(trace, i, node.args[1 - node.args.index(1)], depth, wrap=False)
     if node.target in BETWEEN:
         parts = [_part(trace, i, argument, depth) for argument in node.args[:2]]
         return BETWEEN[node.target].join(parts)
+    if node.target is aten.rsub.Scalar:
+        return " - ".join(_part(trace, i, argument, depth) for argument in reversed(node.args[:2]))
     if node.target in AROUND:
-        wrap = not AROUND[node.target].endswith(")")
-        text = AROUND[node.target].format(_part(trace, i, node.args[0], depth, wrap=wrap))
-        return text.removesuffix("ᵀᵀ")
+        wrap = not AROUND[node.target].endswith((")", "‖", "|"))
+        return AROUND[node.target].format(_part(trace, i, node.args[0], depth, wrap=wrap)).removesuffix("ᵀᵀ")
     if node.target is aten.pow.Tensor_Scalar:
         exponent = {1: "", 2: "²", 3: "³"}.get(node.args[1], f"^{node.args[1]:g}")
         return f"{_part(trace, i, node.args[0], depth)}{exponent}"
     if node.target is aten.where.self:
-        yes, no = (_part(trace, i, argument, depth, wrap=False) for argument in node.args[1:])
-        return f"({yes} where the condition holds, else {no})"
-    return named(trace, i)
+        condition, yes, no = (_part(trace, i, argument, depth, wrap=False) for argument in node.args)
+        return f"({yes} where {condition}, else {no})"
+    return ""
 
 
 def _is_inner(trace: Trace, i: int) -> bool:
@@ -95,8 +119,15 @@ def _is_inner(trace: Trace, i: int) -> bool:
     return any(trace.number(user) == trace.number(i) and not is_backward(trace.nodes[user]) for user in trace.users[i])
 
 
-def _is_norm(trace: Trace, i: int) -> bool:
-    return operator(origin_of(trace, i).operator).endswith("norm")
+def _of_norm(trace: Trace, i: int) -> str:
+    """σ of a norm, the variance with ε in it; nothing, if it is neither."""
+    node = trace.nodes[i]
+    if not operator(origin_of(trace, i).operator).endswith(" norm"):
+        return ""
+    if node.target is aten.rsqrt.default:
+        return "1/σ"
+    roots = any(trace.nodes[user].target is aten.rsqrt.default for user in trace.users[i])
+    return "σ²" if roots and "add" in str(node.target) else ""
 
 
 def _part(trace: Trace, i: int, argument: Any, depth: int, *, wrap: bool = True) -> str:
@@ -108,14 +139,14 @@ def _part(trace: Trace, i: int, argument: Any, depth: int, *, wrap: bool = True)
     while argument.target in SILENT:
         argument = argument.args[0]
         j = trace.position[argument]
-    if is_backward(argument) and is_backward(node) and trace.number(j) != trace.number(i):
+    if j in trace.gradients and is_backward(node) and is_backward(argument) and trace.number(j) != trace.number(i):
         return G
     text = formula(trace, j, depth - 1, top=False)
-    return f"({text})" if wrap and any(sign in text for sign in (" + ", " - ", " · ", " / ")) else text
+    return f"({text})" if wrap and any(sign in text for sign in SIGNS) else text
 
 
 def named(trace: Trace, i: int) -> str:  # noqa: PLR0911  # one case a line
-    """A value by name: an argument; the output of a module; an operator's."""
+    """A value by name: an argument; a variable of the source; a short formula; the output of a module, an operator."""
     node = trace.nodes[i]
     if node.op == "placeholder":
         return f"`{trace.names[i]}`"
@@ -124,18 +155,31 @@ def named(trace: Trace, i: int) -> str:  # noqa: PLR0911  # one case a line
     if node.target in (aten.full.default, aten.full_like.default, aten.scalar_tensor.default, aten.zeros.default):
         constant = next((a for a in node.args if isinstance(a, int | float)), 0)
         return f"{constant:g}"
+    if variable := variable_of(trace, i):
+        return f"`{variable}`"
     if node.target in SILENT or node.target is aten.permute.default:
         inner = named(trace, trace.position[node.args[0]])
-        return f"{inner}ᵀ".removesuffix("ᵀᵀ") if node.target is aten.permute.default else inner
-    role = node.meta.get("custom", {}).get("role")
-    if role:
+        wrapped = f"({inner})" if " " in inner and "`" in inner else inner
+        return f"{wrapped}ᵀ".removesuffix("ᵀᵀ") if node.target is aten.permute.default else inner
+    if role := node.meta.get("custom", {}).get("role"):
         return str(role)
+    if sigma := _of_norm(trace, i):
+        return sigma
     origin = origin_of(trace, i)
-    if node.target is aten.rsqrt.default and _is_norm(trace, i):
-        return "1/σ"
-    if is_backward(node):
-        return f"the gradient to the {operator(origin.operator)}{of(origin.module)}"
-    return f"the {operator(origin.operator)}{of(origin.module)}"
+    if not origin.module[0] and (short := _short(trace, i)):
+        return short
+    kind = f"{operator(origin.operator)}{of(origin.module)}"
+    if not is_backward(node):
+        return f"the {kind}"
+    return f"the gradient to the {kind}" if i in trace.gradients else f"a term in the backward pass of the {kind}"
+
+
+def _short(trace: Trace, i: int) -> str:
+    """A formula of names alone, if it is a short one."""
+    inner = trace.gradients if is_backward(trace.nodes[i]) else ()
+    text = _written(trace, i, 2) if i not in inner else ""
+    is_plain = not any(word in text for word in (LEFT_OUT, "the ", "where"))
+    return text if len(text) <= SHORT and is_plain and G not in text.split() else ""
 
 
 def of(module: tuple[str, str]) -> str:

@@ -6,7 +6,6 @@ outputs are off by a combination of the columns of a Jacobian. If the candidate'
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -94,32 +93,11 @@ class Influence:
         return frozenset().union(*map(self._entered, positions))
 
     def _entered(self, i: int) -> frozenset[int]:
-        if i in self.gradients and (self.trace.nodes[i].target not in SUMS or i in self.trace.ends):
+        if i in self.trace.gradients and (self.trace.nodes[i].target not in SUMS or i in self.trace.ends):
             return frozenset({i})
         if i not in self._first:
             self._first[i] = self.entered(user for user in self.trace.users[i] if self.trace.reach[user])
         return self._first[i]
-
-    @cached_property
-    def gradients(self) -> frozenset[int]:
-        """The nodes of the backward pass that are computed from the gradient that is given."""
-        trace = self.trace
-        found = set(self._given)
-        for i in trace.everything:
-            inputs = [trace.position[other] for other in trace.nodes[i].all_input_nodes]
-            if is_backward(trace.nodes[i]) and not found.isdisjoint(inputs):
-                found.add(i)
-        return frozenset(found)
-
-    @cached_property
-    def _given(self) -> set[int]:
-        """The upstream gradients; or the 1 that is the gradient of the loss to itself."""
-        trace = self.trace
-        if trace.case.upstream:
-            return {i for i, name in enumerate(trace.names) if name in trace.case.upstream}
-        results = {trace.nodes[i] for name, i in trace.outputs.items() if name not in trace.case.differentiated}
-        ones = aten.full_like.default, aten.ones_like.default
-        return {i for i in trace.everything if trace.nodes[i].target in ones and trace.nodes[i].args[0] in results}
 
     def _is_possible(self, changed: frozenset[int]) -> bool:
         if any(i not in self.jacobians for i in changed):
@@ -166,9 +144,9 @@ class Influence:
         if not self.names:
             return {}
         with torch.enable_grad():
-            for i in sorted(self.gradients):
-                values[i] = values[i].detach().clone().requires_grad_() if i in self._given else trace.calls[i](values)
-            inputs = {i: values[i] for i in self.gradients if is_real(values[i]) and values[i].requires_grad}
+            for i in sorted(self.trace.gradients):
+                values[i] = values[i].detach().clone().requires_grad_() if i in trace.given else trace.calls[i](values)
+            inputs = {i: values[i] for i in self.trace.gradients if is_real(values[i]) and values[i].requires_grad}
             outputs = {name: values[trace.outputs[name]] for name in self.names}
             sizes = [len(of) for of in mixing.values()]
             if sum(sizes) * sum(value.numel() for value in inputs.values()) > LARGEST:

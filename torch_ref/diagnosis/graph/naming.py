@@ -1,12 +1,13 @@
 """How a node, its arguments and the paths back through it are called in a sentence."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from torch.fx import Node
 
-from torch_ref.diagnosis.graph.formulas import formula, named
-from torch_ref.diagnosis.graph.nodes import is_backward
-from torch_ref.diagnosis.graph.origin import origin_of
+from torch_ref.diagnosis.graph.formulas import SILENT, formula, named
+from torch_ref.diagnosis.graph.nodes import is_backward, is_real
+from torch_ref.diagnosis.graph.origin import in_time, origin_of
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.vocabulary import operator
 
@@ -21,7 +22,39 @@ def subject(trace: Trace, i: int) -> str:
         return trace.case.label(outputs[0])
     if not is_backward(node):
         return named(trace, i)
-    return f"the gradient back through the {operator(origin_of(trace, i).operator)}"
+    if i not in trace.gradients:
+        return formula(trace, i, 3, top=False)
+    to = "" if node.meta.get("is_gradient_acc") else _to(trace, i)
+    return f"the gradient {to}back through {_listed(_paths(trace, node))}"
+
+
+def _to(trace: Trace, i: int) -> str:
+    """To which of the arguments of its operator a gradient is, if there are several."""
+    there = [j for j in trace.blocks.get(trace.number(i), ()) if not is_backward(trace.nodes[j])]
+    outer = [a for j in there for a in trace.nodes[j].all_input_nodes if trace.position[a] not in there]
+    given = [a for a in dict.fromkeys(outer) if is_real(trace.values[trace.position[a]])]
+    if len(given) < 2:
+        return ""
+    ends = set(_ends(trace, i))
+    found = [a for a in given if _source(trace, a) in ends]
+    return f"to {named(trace, trace.position[found[0]])} " if len(found) == 1 else ""
+
+
+def _ends(trace: Trace, i: int) -> Iterator[int | str]:
+    """The outputs that a gradient is, or the numbers of the operators that it goes on to."""
+    yield from trace.ends.get(i, ())
+    for user in trace.users[i]:
+        node = trace.nodes[user]
+        if node.meta.get("is_gradient_acc"):
+            yield from _ends(trace, user)
+        elif trace.number(user) != trace.number(i):
+            yield trace.number(user)
+
+
+def _source(trace: Trace, argument: Node) -> int | str:
+    """The name of an argument of the case, or the number of the operator that gives it."""
+    i = trace.position[argument]
+    return trace.names[i] if i < len(trace.names) else trace.number(i)
 
 
 def argument(trace: Trace, i: int, j: int) -> str:
@@ -43,9 +76,16 @@ def _paths(trace: Trace, argument: Any) -> list[str]:
     if argument.meta.get("is_gradient_acc"):
         return [path for addend in argument.args for path in _paths(trace, addend)]
     if argument.op == "placeholder":
-        return ["the identity"]
-    origin = origin_of(trace, trace.position[argument])
-    return [f"the {operator(origin.operator)}" + (f" of `{origin.module[0]}`" if origin.module[0] else "")]
+        return [DIRECT]
+    i = trace.position[argument]
+    there = [j for j in trace.blocks.get(trace.number(i), ()) if not is_backward(trace.nodes[j])]
+    result = named(trace, there[-1]) if there and trace.nodes[there[-1]].target not in SILENT else ""
+    origin = origin_of(trace, i)
+    kind = f"the {operator(origin.operator)}" + (f" of `{origin.module[0]}`" if origin.module[0] else "")
+    return [result if "`" in result and not origin.module[0] else kind]
+
+
+DIRECT = "a sum as it is (a skip connection)"
 
 
 def _listed(paths: list[str]) -> str:
@@ -56,5 +96,16 @@ def one_path(trace: Trace, node: Node, j: int) -> str:
     """Of the paths on which a gradient comes back, what is missing and what is there."""
     missing, there = (_paths(trace, node.args[k]) for k in (1 - j, j))
     if len(set(missing + there)) == 1:
-        return "the gradients of several steps are not added up, some are missing"
-    return f"the gradient back through {_listed(missing)} is missing, only that through {_listed(there)} is there"
+        if in_time(trace, trace.position[node.args[j]]):
+            return "the gradients of several steps are not added up, some are missing"
+        return "of the gradients back through the same operator at several places, some are not added"
+    rest = (
+        ""
+        if any(user.meta.get("is_gradient_acc") for user in node.users)
+        else f", only that {_through(there)} is there"
+    )
+    return f"the gradient {_through(missing)} is missing{rest}"
+
+
+def _through(paths: list[str]) -> str:
+    return f"back through {_listed(paths)}"

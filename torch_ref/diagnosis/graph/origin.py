@@ -1,5 +1,6 @@
 """Where a node comes from: the module, the operator of the forward pass, its line in the source."""
 
+import re
 from collections import defaultdict
 from functools import cache
 from typing import Any, NamedTuple
@@ -32,6 +33,45 @@ def origin_of(trace: Trace, i: int) -> Origin:
     return Origin(custom.get("module", ("", "")), operator.removeprefix("aten.").partition(".")[0], line)
 
 
+ASSIGNED = re.compile(r"(\w+)\s*(?::[^=]+)?=(?!=)")
+
+
+@cache
+def variable_of(trace: Trace, i: int) -> str:
+    """What the source calls a value of the forward pass: the variable of its line, if it is the last of the line."""
+    node = trace.nodes[i]
+    frames = _frames(trace, i)
+    is_function = bool(frames) and not frames[-1].partition(": ")[0].endswith(("<lambda>", "<module>"))
+    if is_backward(node) or not is_function or not (found := ASSIGNED.match(frames[-1].partition(": ")[2])):
+        return ""
+    name = found[1]
+    following = next(
+        (j for j in trace.everything if j > i and _frames(trace, j) and not is_backward(trace.nodes[j])), None
+    )
+    if name in trace.names or len(_lines_of(trace)[name]) > 1:
+        return ""
+    if following is not None and frames[-1] in _frames(trace, following):
+        at, after = (steps(trace).get(trace.number(j)) for j in (i, following))
+        if not at or not after or at.step == after.step:
+            return ""
+    return name
+
+
+def _frames(trace: Trace, i: int) -> tuple[str, ...]:
+    return own_lines(trace.nodes[i].meta.get("stack_trace") or "")
+
+
+@cache
+def _lines_of(trace: Trace) -> dict[str, set[str]]:
+    """Of each variable, the lines that assign it."""
+    lines: dict[str, set[str]] = defaultdict(set)
+    for i in trace.everything:
+        for frame in _frames(trace, i):
+            if found := ASSIGNED.match(frame.partition(": ")[2]):
+                lines[found[1]].add(frame)
+    return lines
+
+
 class Step(NamedTuple):
     """Of an operator on a line that is run several times: which of the line's operators it is, and in which step."""
 
@@ -58,3 +98,16 @@ def steps(trace: Trace) -> dict[int, Step]:
         for k, number in enumerate(operators):
             found[number] = Step(k % period, k // period, len(names) // period)
     return found
+
+
+def in_time(trace: Trace, i: int) -> bool:
+    """Whether the line of a node is run in steps that follow one another: the last is computed from the first."""
+    origin, step = origin_of(trace, i), steps(trace).get(trace.number(i))
+    if not step or step.steps < 2:
+        return False
+    ends: dict[int, list[int]] = defaultdict(list)  # by step
+    for number, other in steps(trace).items():
+        of = origin_of(trace, trace.blocks[number][0])
+        if other.steps == step.steps and (of.module, of.line) == (origin.module, origin.line):
+            ends[other.step] += [j for j in trace.blocks[number] if not is_backward(trace.nodes[j])]
+    return not set(trace.after(ends[0])).isdisjoint(ends[step.steps - 1])

@@ -14,10 +14,13 @@ from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.phrases_of_operators import (
     always,
     constant,
+    constant_in_a_term,
+    in_place_of,
     inner,
     inner_constant,
     not_summed,
     passed_on,
+    scaled,
     stray,
     transposed,
     weighted,
@@ -58,8 +61,26 @@ def _over(trace: Trace, i: int, axes: tuple[int, ...], right: tuple[int, ...], _
     def said(some: tuple[int, ...]) -> str:
         return f"{'axis' if len(some) == 1 else 'axes'} {', '.join(map(str, some))}"
 
-    word = "mean" if trace.nodes[i].target is aten.mean.dim else "sum"
-    return f"the {word} is taken over {said(axes)}, not {said(right)}"
+    return f"the {_sum_word(trace, i)} is taken over {said(axes)}, not {said(right)}"
+
+
+def _sum_word(trace: Trace, i: int) -> str:
+    return "mean" if trace.nodes[i].target is aten.mean.dim else "sum"
+
+
+def _split(_trace: Trace, _i: int, sizes: tuple[tuple[int, ...], ...], joined: bool) -> str:  # noqa: FBT001  # a detail
+    """Which axes are read in another order."""
+    said = " and of ".join(" × ".join(map(str, some)) for some in sizes)
+    if joined:
+        return f"axes of {said} are joined in another order: let them change places before the reshape"
+    return f"an axis of {said} is split in another order: reshape to these sizes in this order"
+
+
+def _skipped(trace: Trace, i: int, j: int, is_above: bool) -> str:  # noqa: FBT001  # a detail
+    """A gradient of further up, or another one."""
+    if is_above:
+        return f"{subject(trace, i)} is {subject(trace, j)} as it is: what lies between is skipped"
+    return f"{subject(trace, i)} is a copy of {subject(trace, j)}"
 
 
 def _another(trace: Trace, i: int, j: int, other: int, taken: int) -> str:
@@ -79,6 +100,12 @@ def _end(trace: Trace, i: int, axis: int, *, which: str, dropped: bool) -> str:
     return f"of {subject(trace, i)}, the {which} along axis {axis} {state}"
 
 
+WINDOWS = {"end": "ends where the next begins", "begin": "begins where the one before ends"}
+COUNTS = {
+    "own": "the number of its elements without the padding",
+    "whole": "the number of its elements with the padding",
+    "equal": "one number for all, the size of the input over the number of windows",
+}
 TOLD: dict[str, Callable[..., str]] = {
     "cut": lambda t, i: f"{subject(t, i)} is missing" if role(t.nodes[i]) else f"{subject(t, i)} is cut: zero",
     "negated": lambda t, i: f"the sign of {inner(t, i)} is the wrong way round",
@@ -97,6 +124,18 @@ TOLD: dict[str, Callable[..., str]] = {
     "windows overwritten": lambda _t, _i, which: (
         f"where windows overlap, the {which} one overwrites the others; add up what they give"
     ),
+    "over a merged axis": lambda t, i, _axis, of_batch: (
+        f"the {_sum_word(t, i)} is taken over {'the batch' if of_batch else 'what is one axis with the batch'} too"
+    ),
+    "all pairs": lambda _t, _i, name: (
+        f"each prediction is compared with every one of {name}, not with its own: shapes such as (batch, 1) and "
+        "(batch,) are broadcast to (batch, batch); give both the same shape"
+    ),
+    "split": _split,
+    "skipped": _skipped,
+    "dilation ignored": lambda *_: "the dilation is not taken into account",
+    "windows cut": lambda _t, _i, where: f"where windows overlap, each {WINDOWS[where]}",
+    "another count": lambda _t, _i, what: f"what a window gives is divided by {COUNTS[what]}",
     "factors exchanged": lambda *_: "the gradients to the two factors are exchanged",
     "condition swapped": lambda *_: "the two sides of the condition are exchanged",
     "constant outside the root": lambda t, i: (
@@ -138,8 +177,10 @@ TOLD: dict[str, Callable[..., str]] = {
     "another value": _another,
     "stride ignored": lambda *_: "the stride is not taken into account",
     "stray": stray,
+    "in place of": in_place_of,
+    "constant in a term": constant_in_a_term,
     "weighted": weighted,
-    "scaled": lambda t, i, factor: f"{subject(t, i)} is {factor} times what it should be",
+    "scaled": scaled,
     "edge": lambda t, i, j, change: f"{_told(t, t.position[original(t.nodes[i].args[j])], change)}, here alone",
     "always": lambda t, i, value: always(t, i, value=value),
     "all counted": lambda *_: "all are counted, those that are left out too",

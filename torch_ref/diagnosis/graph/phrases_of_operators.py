@@ -47,7 +47,8 @@ def passed_on(trace: Trace, i: int, j: int) -> str:  # noqa: PLR0911  # one case
     if others or len(node.args) > 1:
         other = others[0] if others else 1 - min(j, 1)
         kind = "factor" if node.target in factors else "term"
-        what = f"the {kind} {argument(trace, i, other).removeprefix('the ')}"
+        what = argument(trace, i, other)
+        what = what if what.startswith(("a ", "the gradient")) else f"the {kind} {what.removeprefix('the ')}"
         return f"{role(node.args[other]) or what} is missing"
     return f"the {operator(str(node.target).removeprefix('aten.').partition('.')[0])} is left out"
 
@@ -138,3 +139,24 @@ def stray(trace: Trace, i: int, j: int, power: int) -> str:
     if power < 0:
         return f"{subject(trace, i)} lacks the factor {what.removeprefix('the ')}{times}, or is divided by it{times}"
     return f"{subject(trace, i)} is multiplied by {what}{times} too often"
+
+
+def in_place_of(trace: Trace, i: int, j: int, k: int, power: int) -> str:
+    """A factor that is another value's."""
+    there, belongs = (formula(trace, of, 3, top=False) for of in (j, k))
+    raised = "²" if power == 2 else ""
+    return f"{subject(trace, i)} is too large by the factor ({there} / {belongs}){raised}: the one stands for the other"
+
+
+def constant_in_a_term(trace: Trace, i: int, j: int, key: int | str, other: Callable[[Any], Any]) -> str:
+    """A constant that is another one in one term alone."""
+    return f"in {subject(trace, i)} alone, {constant(trace, j, key, other)}"
+
+
+def scaled(trace: Trace, i: int, factor: Factor) -> str:
+    """A factor that is another number; the constant that it makes of the one that is there."""
+    node = trace.nodes[i]
+    constants = [argument for argument in node.args if isinstance(argument, float)]
+    if node.target in SCALINGS and len(constants) == 1 and not factor.powers:
+        return f"{factor.constant * constants[0]:.6g} stands in place of {constants[0]:.6g}"
+    return f"{subject(trace, i)} is {factor} times what it should be"

@@ -59,6 +59,8 @@ def differentiated(trace: Trace, edits: Edits, held: frozenset[int] = frozenset(
             name = trace.names[i] if i < len(trace.names) else ""
             if name in trace.case.differentiated:
                 values[i] = leaves[name] = trace.values[i].detach().clone().requires_grad_()
+            elif i in edits:
+                values[i] = edits[i](trace, values, node)
         elif not is_backward(node) and trace.reach[i]:
             values[i] = trace.calls[i](values)
             if i in edits:

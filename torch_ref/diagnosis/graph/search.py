@@ -12,7 +12,7 @@ from torch import Tensor
 from torch_ref.diagnosis.graph.alike import Group
 from torch_ref.diagnosis.graph.attempts import Attempts
 from torch_ref.diagnosis.graph.change import Change
-from torch_ref.diagnosis.graph.explanation import DERIVATIVE, FOR_SOME, FORWARD, GRADIENTS_ALONE, TAKEN, Explanation
+from torch_ref.diagnosis.graph.explanation import GRADIENTS_ALONE, Explanation, Way
 from torch_ref.diagnosis.graph.influence import Influence
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.replaying import differentiated, replay, value
@@ -61,7 +61,7 @@ class Search:
     def run(self) -> None:
         """Try the simple changes everywhere, then others, then two together, until all that is wrong is explained."""
         attempts = Attempts(self.traces[0], self.yours(0), self.wrong, self.influence, self.of_wrong)
-        for tier in chain(attempts.tiers(), attempts.pairs(self.parts)):
+        for tier in chain(attempts.tiers(), attempts.last(), attempts.at_one_operator(), attempts.pairs(self.parts)):
             for attempt in tier:
                 if self.is_late():
                     return
@@ -76,7 +76,7 @@ class Search:
 
     def consider(
         self,
-        way: str,
+        way: Way,
         group: Group,
         change: Change,
         held: Group = (),
@@ -108,23 +108,24 @@ class Search:
     def _made(self, k: int, trace: Trace, explanation: Explanation, free: frozenset[str]) -> dict[str, Tensor] | None:
         """The outputs that change, if they are the candidate's or free to be others."""
         way, edits = explanation.way, explanation.edits
-        taken = way == TAKEN
+        taken = way == Way.TAKEN
 
         def accept(name: str, tensor: Tensor) -> bool:
             is_asked = way not in GRADIENTS_ALONE or name in trace.case.differentiated
             return (
                 not is_asked
                 or name in free
-                or (way == FOR_SOME and name not in self.wrong)
+                or (way == Way.FOR_SOME and name not in self.wrong)
                 or name not in self.yours(k)
                 or self._is_same(k, name, tensor, self.yours(k)[name])
             )
 
         try:
-            if way in (FORWARD, DERIVATIVE):
+            if way in (Way.FORWARD, Way.DERIVATIVE):
                 made = differentiated(trace, edits, frozenset(explanation.held))
                 return made if all(accept(name, tensor) for name, tensor in made.items()) else None
-            if not k and not explanation.before and not free and not self._passes(way, edits):
+            begun = explanation.before and explanation.before.tensors
+            if not k and not begun and not free and not self._passes(way, edits):
                 return None
             outputs = replay(trace, edits, self._order(trace, edits, taken=taken), accept, taken=taken)
         except NotTracedError:
@@ -141,10 +142,10 @@ class Search:
         after = trace.after(edits)
         return [i for i in after if i in edits or is_backward(trace.nodes[i])] if taken else after
 
-    def _passes(self, way: str, edits: Edits) -> bool:
+    def _passes(self, way: Way, edits: Edits) -> bool:
         """Whether the first gradient that the edits change may be what the candidate has there."""
-        trace, taken = self.traces[0], way == TAKEN
-        influence = self.of_wrong if way == FOR_SOME else self.influence
+        trace, taken = self.traces[0], way == Way.TAKEN
+        influence = self.of_wrong if way == Way.FOR_SOME else self.influence
         gate = influence.gate(influence.entered(edits, taken=taken))
         return not gate or gate.passes(value(trace, edits, gate.position, taken=taken))
 

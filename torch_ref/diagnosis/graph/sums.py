@@ -12,6 +12,7 @@ from torch.fx import Node
 from torch_ref.diagnosis.graph.change import SUMS, Change
 from torch_ref.diagnosis.graph.nodes import Values, is_real
 from torch_ref.diagnosis.graph.trace import Trace
+from torch_ref.torch_private import operator_of
 
 aten: Any = torch.ops.aten
 
@@ -21,24 +22,19 @@ def sums(trace: Trace, node: Node, value: Tensor) -> Iterator[Change]:
     operators = {**SUM_OPERATORS, aten.sum.default: torch.sum, aten.mean.default: torch.mean}
     if node.target not in operators:
         return
-    if not is_real(value):
-        yield Change(SUMS, "all counted", (), lambda t, v, n: torch.ones_like(t.arg(n, 0, v)).sum())
-        return
-    summed = trace.arg(node, 0, trace.values)
-    is_mean = operators[node.target] is torch.mean
-
-    def count(trace: Trace, values: Values, node: Node) -> float:
-        return trace.arg(node, 0, values).numel() / values[trace.position[node]].numel()  # type: ignore[no-any-return]
-
-    if is_mean:
-        yield Change(SUMS, "sum for mean", (), lambda t, v, n: v[t.position[n]] * count(t, v, n))
-        yield Change(SUMS, "n - 1", (), lambda t, v, n: v[t.position[n]] * (count(t, v, n) / (count(t, v, n) - 1)))
-    else:
-        yield Change(SUMS, "mean for sum", (), lambda t, v, n: v[t.position[n]] / count(t, v, n))
+    if not is_real(value) or _is_mask(node.args[0]):
+        yield Change(
+            SUMS, "all counted", (), lambda t, v, n: t.call(n, v, [torch.ones_like(t.arg(n, 0, v)), *n.args[1:]])
+        )
+        if not is_real(value):
+            return
+    yield from _sum_or_mean(operators[node.target] is torch.mean)
     yield Change(SUMS, "not summed", (), lambda t, v, n: t.arg(n, 0, v))
     if node.target not in SUM_OPERATORS:
         return
+    summed = trace.arg(node, 0, trace.values)
     axes = {axis % summed.dim() for axis in node.args[1]}  # type: ignore[union-attr]  # a list
+    yield from _merged(trace, value)
     every = chain.from_iterable(combinations(range(summed.dim()), k) for k in range(1, summed.dim() + 1))
     for others in every:
         if set(others) != axes:
@@ -47,6 +43,42 @@ def sums(trace: Trace, node: Node, value: Tensor) -> Iterator[Change]:
         yield Change(SUMS, f"only the {what}", (tuple(sorted(axes)),), partial(_of_part, part))
         for axis in axes if len(axes) > 1 else ():
             yield Change(SUMS, f"only the {what}", ((axis,),), partial(_of_part, part, only=axis))
+
+
+def _sum_or_mean(is_mean: bool) -> Iterator[Change]:  # noqa: FBT001  # of one or the other
+    """The one for the other."""
+    if is_mean:
+        yield Change(SUMS, "sum for mean", (), lambda t, v, n: v[t.position[n]] * _count(t, v, n))
+        yield Change(SUMS, "n - 1", (), lambda t, v, n: v[t.position[n]] * (_count(t, v, n) / (_count(t, v, n) - 1)))
+    else:
+        yield Change(SUMS, "mean for sum", (), lambda t, v, n: v[t.position[n]] / _count(t, v, n))
+
+
+def _count(trace: Trace, values: Values, node: Node) -> float:
+    return trace.arg(node, 0, values).numel() / values[trace.position[node]].numel()  # type: ignore[no-any-return]
+
+
+def _is_mask(argument: Any) -> bool:
+    """Whether this is a condition, as numbers perhaps."""
+    while isinstance(argument, Node) and argument.target in (operator_of("_to_copy").default, aten.view.default):
+        argument = argument.args[0]
+    return isinstance(argument, Node) and argument.target in CONDITIONS
+
+
+def _merged(trace: Trace, value: Tensor) -> Iterator[Change]:
+    """Where an axis is the batch and another one in one, over one of these two besides."""
+    batch = trace.case.sizes.get("batch", 0)
+    for axis, size in enumerate(value.shape):
+        if batch > 1 and size > batch and not size % batch:
+            for of_batch in (True, False):
+                yield Change(SUMS, "over a merged axis", (axis, of_batch), partial(_of_merged, axis, of_batch))
+
+
+def _of_merged(axis: int, of_batch: bool, trace: Trace, values: Values, node: Node) -> Tensor:  # noqa: FBT001  # a partial
+    value, operator = values[trace.position[node]], SUM_OPERATORS[node.target]
+    parts = value.unflatten(axis, (trace.case.sizes["batch"], -1))
+    other = operator(parts, axis if of_batch else axis + 1, keepdim=True)
+    return other.expand_as(parts).reshape(value.shape)  # type: ignore[no-any-return]
 
 
 def _over(axes: tuple[int, ...], trace: Trace, values: Values, node: Node) -> Tensor:
@@ -62,4 +94,9 @@ def _of_part(part: slice, trace: Trace, values: Values, node: Node, only: int | 
     return trace.call(node, values, [taken, *node.args[1:]])  # type: ignore[no-any-return]
 
 
+CONDITIONS = {
+    *(aten.ne.Scalar, aten.ne.Tensor, aten.eq.Scalar, aten.eq.Tensor, aten.gt.Scalar, aten.gt.Tensor),
+    *(aten.ge.Scalar, aten.ge.Tensor, aten.lt.Scalar, aten.lt.Tensor, aten.le.Scalar, aten.le.Tensor),
+    *(aten.logical_not.default, aten.logical_and.default, aten.bitwise_not.default, aten.bitwise_and.Tensor),
+}
 SUM_OPERATORS: dict[Any, Any] = {aten.sum.dim_IntList: torch.sum, aten.mean.dim: torch.mean}

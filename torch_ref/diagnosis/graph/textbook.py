@@ -8,7 +8,13 @@ from torch import Tensor
 
 from torch_ref.diagnosis.graph.roles import Gradients, called
 from torch_ref.diagnosis.graph.textbook_convolution import convolution_backward
-from torch_ref.diagnosis.graph.textbook_windows import average_pool, max_pool, upsample
+from torch_ref.diagnosis.graph.textbook_windows import (
+    adaptive_average_pool,
+    adaptive_max_pool,
+    average_pool,
+    max_pool,
+    upsample,
+)
 from torch_ref.torch_private import operator_of, tracing
 
 aten: Any = torch.ops.aten
@@ -48,6 +54,8 @@ def table() -> dict[Any, Callable[..., Any]]:
         aten.convolution_backward.default: convolution_backward,
         aten.max_pool2d_with_indices_backward.default: max_pool,
         aten.avg_pool2d_backward.default: average_pool,
+        operator_of("_adaptive_avg_pool2d_backward").default: adaptive_average_pool,
+        aten.adaptive_max_pool2d_backward.default: adaptive_max_pool,
         aten.upsample_nearest2d_backward.default: upsample,
         operator_of("_trilinear").default: _trilinear,
         aten.lerp.Scalar: lambda a, b, weight: a + weight * (b - a),

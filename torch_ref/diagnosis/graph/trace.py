@@ -90,6 +90,25 @@ class Trace:
         """The positions of all that is computed and used."""
         return [i for i, node in enumerate(self.nodes) if node.op == "call_function" and self.reach[i]]
 
+    @cached_property
+    def gradients(self) -> frozenset[int]:
+        """The nodes of the backward pass that are computed from the gradient that is given."""
+        found = set(self.given)
+        for i in self.everything:
+            inputs = [self.position[other] for other in self.nodes[i].all_input_nodes]
+            if is_backward(self.nodes[i]) and not found.isdisjoint(inputs):
+                found.add(i)
+        return frozenset(found)
+
+    @cached_property
+    def given(self) -> set[int]:
+        """The upstream gradients; or the 1 that is the gradient of the loss to itself."""
+        if self.case.upstream:
+            return {i for i, name in enumerate(self.names) if name in self.case.upstream}
+        results = {self.nodes[i] for name, i in self.outputs.items() if name not in self.case.differentiated}
+        ones = aten.full_like.default, aten.ones_like.default
+        return {i for i in self.everything if self.nodes[i].target in ones and self.nodes[i].args[0] in results}
+
     def after(self, positions: Iterable[int]) -> list[int]:
         """These and all that is computed from them, in order."""
         if (key := tuple(positions)) not in self._after:

@@ -54,11 +54,11 @@ def trace(reference: BaseReference, case: Case, like: Trace | None = None) -> Tr
         leaves = [named[name] for name in case.differentiated]
         return (*results, *torch.autograd.grad(roots, leaves, upstream or None))
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns of the time it takes
-        noted = torch.autograd.detect_anomaly(check_nan=False)  # keeps what each backward operator is of
     first = like is None
     with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")  # anomaly detection warns of the time it takes, and of where it fails
+        noted = torch.autograd.detect_anomaly(check_nan=False)  # keeps what each backward operator is of
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))  # the others are no primitive operators
         notes = noted, _modules_noted(reference.module), tracing().preserve_node_meta(), tracing().every_line()
         for note in notes if first else ():

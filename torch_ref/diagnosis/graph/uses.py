@@ -68,10 +68,17 @@ def _of_other_nodes(trace: Trace, i: int, j: int, taken: int) -> Iterator[Change
     after = set(trace.after([i]))
     for other in [*range(len(trace.names)), *trace.everything]:
         value = trace.values[other]
-        if other == taken or other in after or not is_real(value):
+        if other == taken or other in after or not is_real(value) or _is_within(trace, other, i):
             continue
         if value.shape == trace.values[taken].shape or _is_other_view(trace, other, taken):
             yield Change(OTHERS, "another value", (j, other, taken), partial(_replaced, {i: other}, j))
+
+
+def _is_within(trace: Trace, other: int, i: int) -> bool:
+    """Whether this is known within the backward pass of another operator alone."""
+    number = trace.number(other)
+    is_own = all(trace.number(user) == number for user in trace.users[other])
+    return is_own and number != trace.number(i) and other in trace.gradients
 
 
 def _is_other_view(trace: Trace, other: int, taken: int) -> bool:

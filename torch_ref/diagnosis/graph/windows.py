@@ -1,23 +1,34 @@
-"""Windows that overlap and overwrite each other, where what they give belongs added up."""
+"""Windows of a convolution or of pooling: that overwrite each other, that end elsewhere, that are counted otherwise."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx import Node
 
-from torch_ref.diagnosis.graph.change import SIMPLE, Change
+from torch_ref.diagnosis.graph.change import CONSTANTS, SIMPLE, Change
 from torch_ref.diagnosis.graph.nodes import Values
 from torch_ref.diagnosis.graph.trace import Trace
 
 
 def windows(node: Node) -> Iterator[Change]:
-    """Of a sum over the windows that reach an element, the last of them alone, or the first."""
-    if strides := node.meta.get("custom", {}).get("strides"):
+    """Every change of a sum over the windows that reach an element, and of the number that each divides by."""
+    noted: dict[str, Any] = node.meta.get("custom", {})
+    if strides := noted.get("strides"):
+        spacing = tuple(zip(strides, noted["dilation"], strict=True))
         for which in "last", "first":
-            spacing = tuple(zip(strides, node.meta["custom"]["dilation"], strict=True))
             yield Change(SIMPLE, "windows overwritten", (which,), partial(_of_one, spacing, which))
+        if any(dilation > 1 for dilation in noted["dilation"]):
+            yield Change(SIMPLE, "dilation ignored", (), partial(_close, noted["dilation"]))
+    if noted.get("windows"):
+        for which in "last", "first":
+            yield Change(SIMPLE, "windows overwritten", (which,), partial(_of_one_pool, which))
+    for cut in ("end", "begin") if "bins" in noted else ():
+        yield Change(CONSTANTS, "windows cut", (cut,), partial(_cut, noted["bins"], cut))
+    for what, counts in noted.get("divisors", {}).items():
+        yield Change(CONSTANTS, "another count", (what,), partial(_divided, counts))
 
 
 def _of_one(spacing: tuple[tuple[int, int], ...], which: str, trace: Trace, values: Values, node: Node) -> Tensor:
@@ -32,3 +43,52 @@ def _of_one(spacing: tuple[tuple[int, int], ...], which: str, trace: Trace, valu
         one = there & (counted == 1)
         terms = terms * one.reshape(*(n if a in (axis, axis + 2) else 1 for a, n in enumerate(terms.shape))).to(terms)
     return trace.call(node, values, [terms, *node.args[1:]])  # type: ignore[no-any-return]
+
+
+def _close(dilation: Sequence[int], trace: Trace, values: Values, node: Node) -> Tensor:
+    """The taps side by side: each moved to where it would be without dilation. The later a tap here, the smaller."""
+    terms = trace.arg(node, 0, values)
+    for axis, apart in zip((4, 5), dilation, strict=True):
+        taps = terms.unbind(axis + 2)
+        moved = [
+            torch.roll(tap, -k * (apart - 1), axis) for k, tap in zip(reversed(range(len(taps))), taps, strict=True)
+        ]
+        terms = torch.stack(moved, axis + 2)
+    return trace.call(node, values, [terms, *node.args[1:]])  # type: ignore[no-any-return]
+
+
+def _of_one_pool(which: str, trace: Trace, values: Values, node: Node) -> Tensor:
+    """The terms are gradients times a mask that says which elements belong to which window."""
+    product, axes = node.args[0], tuple(node.args[1])  # type: ignore[arg-type]  # a list
+    terms, mask = trace.arg(node, 0, values), trace.arg(product, 1, values)  # type: ignore[arg-type]  # a node
+    there = torch.broadcast_to(mask != 0, terms.shape).movedim(axes, (-2, -1)).flatten(-2)
+    counted = there.cumsum(-1) if which == "first" else there.flip(-1).cumsum(-1).flip(-1)
+    one = (there & (counted == 1)).reshape(*there.shape[:-1], *(terms.shape[axis] for axis in axes))
+    one = one.movedim((-2, -1), axes)
+    return trace.call(node, values, [terms * one.to(terms), *node.args[1:]])  # type: ignore[no-any-return]
+
+
+def _cut(bins: Sequence[Sequence[tuple[int, int]]], where: str, trace: Trace, values: Values, node: Node) -> Tensor:
+    """terms: (..., windows, height, windows, width). Windows do not overlap: each ends where the next begins."""
+    terms = trace.arg(node, 0, values)
+    for axis, windows in zip((-4, -2), bins, strict=True):
+        lows, highs = (list(side) for side in zip(*windows, strict=True))
+        ends = [min(pair) for pair in zip(highs, [*lows[1:], highs[-1]], strict=True)] if where == "end" else highs
+        begins = [max(pair) for pair in zip(lows, [lows[0], *highs[:-1]], strict=True)] if where == "begin" else lows
+        for k, (low, high) in enumerate(zip(begins, ends, strict=True)):
+            kept = terms.select(axis, k).clone()
+            along = axis + 1  # of what is left when one axis is selected
+            kept = kept * _within(low, high, kept.shape[along]).to(kept).reshape(-1, *[1] * (-along - 1))
+            share = (highs[k] - lows[k]) / max(high - low, 1)
+            terms = terms.clone()
+            terms.select(axis, k).copy_(kept * share)
+    return trace.call(node, values, [terms, *node.args[1:]])  # type: ignore[no-any-return]
+
+
+def _within(low: int, high: int, size: int) -> Tensor:
+    return torch.tensor([low <= i < high for i in range(size)])
+
+
+def _divided(counts: Sequence[float], trace: Trace, values: Values, node: Node) -> Tensor:
+    count = trace.arg(node, 1, values)
+    return trace.arg(node, 0, values) / torch.tensor(counts, dtype=count.dtype).reshape(count.shape)  # type: ignore[no-any-return]

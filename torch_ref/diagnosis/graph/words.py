@@ -5,30 +5,54 @@ from typing import NamedTuple
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.alike import Group
-from torch_ref.diagnosis.graph.explanation import (
-    BACKWARD,
-    DERIVATIVE,
-    FOR_SOME,
-    FORWARD,
-    RECOMPUTED,
-    TAKEN,
-    VALUE,
-    Explanation,
-)
-from torch_ref.diagnosis.graph.formulas import formula
-from torch_ref.diagnosis.graph.origin import Origin, origin_of, steps
+from torch_ref.diagnosis.graph.explanation import Explanation, Way
+from torch_ref.diagnosis.graph.formulas import LEFT_OUT, formula
+from torch_ref.diagnosis.graph.origin import Origin, in_time, origin_of, steps
 from torch_ref.diagnosis.graph.phrases import phrase
+from torch_ref.diagnosis.graph.slopes import activation_of
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.vocabulary import operator
 
 PASS = {
-    BACKWARD: "in the backward pass of {}",
-    TAKEN: "in what the backward pass takes from the forward pass, in {}",
-    FOR_SOME: "in what the backward pass takes from the forward pass for these alone, in {}",
-    RECOMPUTED: "in what the backward pass takes from the forward pass, in {}",
-    VALUE: "in the forward pass, in {}",
-    FORWARD: "in the forward pass, in {}",
-    DERIVATIVE: "in the derivative of {}",
+    Way.BACKWARD: "in the backward pass of {}",
+    Way.TAKEN: "in what the backward pass takes from the forward pass, in {}",
+    Way.FOR_SOME: "in what the backward pass takes from the forward pass for these alone, in {}",
+    Way.RECOMPUTED: "in what the backward pass takes from the forward pass, in {}",
+    Way.VALUE: "in the forward pass, in {}",
+    Way.FORWARD: "in the forward pass, in {}",
+    Way.DERIVATIVE: "in the derivative of {}",
+}
+
+
+TELLING = {  # changes that say themselves what belongs there
+    *("skipped", "windows overwritten", "windows cut", "another count", "dilation ignored", "stride ignored", "split"),
+    *("overwritten", "overwritten in each sample", "all counted", "in place of", "constant in a term"),
+}
+ENDINGS = {1: "st", 2: "nd", 3: "rd"}
+LONGEST = 100  # signs of a formula that is told
+DERIVATIVES = {
+    "ReLU": "g where x > 0, else 0",
+    "leaky ReLU": "g where x > 0, else g times the slope",
+    "PReLU": "g where x > 0, else g times the slope",
+    "sigmoid": "g · y (1 - y)",
+    "tanh": "g · (1 - y²)",
+    "ELU": "g where x > 0, else g · α eˣ",
+    "CELU": "g where x > 0, else g · exp(x/α)",
+    "SELU": "g · λ where x > 0, else g · λ α eˣ",
+    "GELU": "g · (Φ(x) + x φ(x)), or the derivative of its tanh formula",
+    "SiLU": "g · σ(x) (1 + x (1 - σ(x)))",
+    "Mish": "g · (t + x (1 - t²) σ(x)), t = tanh(softplus(x))",
+    "softplus": "g · σ(β x)",
+    "log-sigmoid": "g · (1 - σ(x))",
+    "hardtanh": "g between the limits, else 0",
+    "hardsigmoid": "g / 6 where -3 < x < 3, else 0",
+    "hardswish": "g · (x / 3 + 1/2) where -3 < x < 3, g where x ≥ 3, else 0",
+    "softshrink": "g where |x| > λ, else 0",
+    "hardshrink": "g where |x| > λ, else 0",
+    "absolute value": "g · sign(x)",
+    "exp": "g · y",
+    "log": "g / x",
+    "square root": "g / (2 y)",
 }
 
 
@@ -43,24 +67,34 @@ def sentence(trace: Trace, explanation: Explanation) -> Words:
     """What is wrong, where, and what is expected there."""
     i = explanation.group[0]
     what = phrase(trace, explanation)
-    if explanation.way == DERIVATIVE and explanation.change.kind == "cut":
+    if explanation.way == Way.DERIVATIVE and explanation.change.kind == "cut":
         what = f"{formula(trace, i)} is taken as a constant"
+    if explanation.change.kind in ("skipped", "all pairs"):
+        return Words(what, f"{what}.")
     where = place(source(trace, i))
     cut = explanation.change.kind == "cut"
     text = f"{what}, {PASS[explanation.way].format(where)}{at_steps(trace, explanation.group, cut=cut)}"
-    told = Words(what, f"{text}.{_expected(trace, i)}")
+    told = Words(what, f"{text}.{_expected(trace, i, explanation.change.kind)}")
     if explanation.before:
         before = sentence(trace, explanation.before)
         return Words(f"{before.name}; {told.name}", f"{before.text} And {told.text}")
     return told
 
 
-def _expected(trace: Trace, i: int) -> str:
+def _expected(trace: Trace, i: int, kind: str) -> str:
     """The formula that belongs there, if it says anything."""
+    if kind in TELLING:
+        return ""
     if trace.nodes[i].meta.get("is_gradient_acc"):
         return " Expected there: the sum over both paths."
+    derivative = DERIVATIVES.get(operator(origin_of(trace, i).operator)) if activation_of(trace, i) else None
+    if derivative:
+        return (
+            f" Expected there: {derivative} (g: the gradient that comes in; x: what goes into it, y: what comes out)."
+        )
     expected = formula(trace, i)
-    if expected.startswith(("the ", "a ", "`")) and " " not in expected.removeprefix("the "):
+    is_name = expected.startswith(("the ", "a ")) or not set(expected) & set(" ᵀ²³(√")
+    if is_name or LEFT_OUT in expected or len(expected) > LONGEST:
         return ""
     about = " (g: the gradient that comes in)" if _mentions_g(expected) else ""
     return f" Expected there: {expected}{about}."
@@ -99,8 +133,14 @@ def at_steps(trace: Trace, group: Group, *, cut: bool = False) -> str:
     if not several:
         return ""
     count, at = several[0].steps, sorted({step.step + 1 for step in several})
+    if not in_time(trace, _told(trace, group[0])):  # a line that is run for one thing and another
+        return "" if len(at) == count else f", the {' and '.join(map(_ordinal, at))} of {count} times that it is run"
     if len(at) == count:
         return f", at each of the {count} steps"
     truncated = cut and at in (list(range(1, count)), list(range(2, count + 1)))
     rest = ": nothing flows back through time" if truncated else ""
     return f", at step{'s' * (len(at) > 1)} {', '.join(map(str, at))} of {count}{rest}"
+
+
+def _ordinal(n: int) -> str:
+    return f"{n}{ENDINGS.get(n, 'th')}"
