@@ -145,16 +145,14 @@ def _with(case: Case, line: Line, noise: float, truth: tuple[float, float] | Non
     return replace(line, noise=noise, allowed=limit + autograd_off if yours_off <= limit else limit)
 
 
-def _line(
-    case: Case, name: str, largest: float, right: Array, yours: Array | str | None, dtype: str | None = None
-) -> Line:
+def _line(case: Case, name: str, largest: float, right: Array, yours: Array | str, dtype: str | None) -> Line:
     """What is to be said of an array of the candidate, or why there is none, before any noise is measured.
 
     dtype is that of the tensor that it was, if it is not the array's.
     """
-    problem = _problem(yours, right, case, dtype) if isinstance(yours, np.ndarray) else yours
+    problem = yours if isinstance(yours, str) else _problem(yours, right, case, dtype)
     label, bound = case.label(name), allowed(case.precision, largest, terms=case.terms)
-    if problem or not isinstance(yours, np.ndarray):
+    if problem or isinstance(yours, str):
         return Line(label, case.precision, largest, allowed=bound, problem=problem)
     one, other, end = yours, right, case.precision.largest
     if largest > end:  # the format has no such number: its largest, or infinity, is right
