@@ -71,7 +71,7 @@ def test_accuracy_is_how_far_float32_is_off_the_truth_whatever_dtype_is_checked(
         ("loss", "loss", "float32"), *((name, f"dL/d{name}", "float32") for name in ("W1", "B1", "W2", "B2"))
     ]  # fmt: skip
     for of in found:
-        assert len(of.candidate) == len(of.autograd) == 27
+        assert len(of.candidate) == len(of.autograd) == 20 + len(TwoLayers().cases.explicit())
         assert max(of.candidate) <= 1 + 1e-6  # one rounding of the largest element, to a unit in the last place
         assert sum(of.candidate) < sum(of.autograd)
 
