@@ -26,6 +26,24 @@ def test_what_it_prints_is_kept_out_and_noted(capsys):
     assert check(loss_and_grads, cases=8).notes == []
 
 
+def by_name(**more):
+    """The right loss and gradients in one dict, with more keys."""
+
+    def candidate(*arrays):
+        loss, grads = loss_and_grads(*arrays)
+        return {"loss": loss, **grads._asdict(), **more}
+
+    return candidate
+
+
+def test_keys_that_stand_for_nothing_are_noted_and_a_loss_among_the_gradients_is_the_loss():
+    report = check(by_name(W3=0.0, dX=1.0), cases=8)
+    assert report.passed
+    assert report.notes == ["returns W3, dX too, which is no gradient of the reference: it is not looked at"]
+    assert check(by_name(), cases=8).notes == []
+    assert not check(by_name(loss=0.5), cases=8).passed
+
+
 class JaxLike:
     """An array of another library: it knows how to become NumPy's."""
 

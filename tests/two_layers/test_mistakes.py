@@ -161,3 +161,31 @@ def test_a_transposed_gradient_is_named_too(name, shapes, dtype):
     assert (finding.kind, finding.tensors) == ("form", (name,))
     assert "the right numbers, but " in finding.text
     assert "transposed" in finding.text
+
+
+def pairs(inputs, targets, W1, B1, W2, B2):
+    """S2 as (batch, 1) beside targets as (batch,): the mean is over all pairs."""
+    S1 = 1 / (1 + np.exp(-(W1 @ inputs.T + B1)))  # (hidden, batch)
+    S2 = 1 / (1 + np.exp(-(W2 @ S1 + B2)))  # (1, batch)
+    off = S2.T - targets[:, 0]  # (batch, batch)
+    dL_dG2 = (2 * off.mean(1) / len(inputs))[None] * S2 * (1 - S2)  # (1, batch)
+    dL_dG1 = W2.T @ dL_dG2 * S1 * (1 - S1)  # (hidden, batch)
+    grads = dL_dG1 @ inputs, dL_dG1.sum(1, keepdims=True), dL_dG2 @ S1.T, dL_dG2.sum(1, keepdims=True)
+    return (off**2).mean(), grads
+
+
+def test_a_loss_over_all_pairs_is_named():
+    (finding,) = diagnose(evidence_of(pairs, TwoLayers(loss="mse", shapes=ONE_OUTPUT), "float64"))
+    assert finding.text.startswith("loss, dL/dW1, dL/dB1, dL/dW2, dL/dB2: each prediction is compared with every one")
+
+
+def test_a_mistake_in_another_loss_is_named_though_what_it_leaves_alone_is_a_factor_off():
+    """The gradients are those of ½ Σ (S2 - t)², the loss is the mean, and dL/dS1 is computed with an updated W2."""
+    updated = next(mistake for mistake in MISTAKES if "updated W2" in mistake.name)
+    of_half = with_mistake(updated, 0.1, chain=Chain("sigmoid", "half-mse", "sum"))
+    right = with_mistake(None, chain=Chain("sigmoid", "mse", "mean"))
+    reference = TwoLayers(loss="mse", shapes=ONE_OUTPUT)
+    findings = diagnose(evidence_of(lambda *arrays: (right(*arrays)[0], of_half(*arrays)[1]), reference, "float64"))
+    assert [finding.kind for finding in findings] == ["factor", "mistake"]
+    assert "updated W2 (W2 - 0.1 ∂L/∂W2)" in findings[1].text
+    assert findings[1].text.endswith("The rest of the chain is that of Σ ½ (S2 - t)².")
