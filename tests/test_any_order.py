@@ -35,6 +35,18 @@ def test_a_sum_moves_by_the_first_order_error_of_a_sequential_sum(dtype):
     assert np.sqrt(np.mean(moved**2)) == pytest.approx(expected, rel=0.5)
 
 
+@DTYPES
+def test_equal_terms_lose_the_same_digits(dtype):
+    """In a sequential sum, all terms that are equal do. So the errors add up: in a sum and in a product."""
+    terms = torch.full((50_000,), 1 / 50_000, dtype=dtype)
+    signs = normal(50_000, 1, dtype=dtype).sign()
+    off = abs(np.cumsum(terms.numpy())[-1] - terms.double().sum().item())
+    sums, size = changes(torch.sum, terms)
+    products, _ = changes(torch.mm, terms * signs.T, signs)
+    assert off > 5_000 * U[dtype] * size
+    assert min(sums.max(), products.max()) == pytest.approx(off, rel=0.5)
+
+
 # What is summed in each: 4,096 terms, or as many as there are.
 SUMMING = {
     "sum": lambda x: x.sum(),
@@ -47,6 +59,8 @@ SUMMING = {
     "dot": lambda x: x[:, 0] @ x[:, 1],
     "linear": lambda x: F.linear(x.T, x.T, x[:4, 0]),
     "einsum": lambda x: torch.einsum("bi,bj->ij", x, x),
+    "times a sparse matrix": lambda x: x.T @ x.to_sparse(),
+    "a sparse matrix times": lambda x: x.T.to_sparse() @ x,
     "batched": lambda x: torch.bmm(x.T[None], x[None]),
     "addbmm": lambda x: torch.addbmm(x[:4, :4], x.T[None], x[None]),
     "addmm in place": lambda x: x[:4, :4].clone().addmm_(x.T, x),

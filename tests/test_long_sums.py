@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tests.comparing import compared
-from torch_ref import Reference, TwoLayers
+from torch_ref import Reference, TwoLayers, check
 from torch_ref.precision import PRECISIONS
 
 DTYPES = pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -143,6 +143,33 @@ def test_a_long_sum_is_right_in_any_order(make, dtype):
     for total in (loop, SUMS["reversed"]):
         full = compared(candidate_of(total), case, reference, lazy=False)
         assert max(line.severity for line in full.lines.values()) <= 0.5, str(full)
+
+
+def mean_output(total):
+    """A linear layer and its mean output as the loss: each term of ∂L/∂b is 1/n."""
+
+    def candidate(x, t, W, b):
+        dy = np.full_like(t, 1 / t.size)
+        return total((x @ W.T + b - t) / t.size)[0], (total(dy[:, :, None] * x[:, None]), total(dy))
+
+    return candidate
+
+
+@DTYPES
+def test_equal_terms_are_right_one_after_another(dtype):
+    """Each of 50,000 loses the same digits, so that the errors add up: to 40 √n u in float32."""
+    mean = reference(nn.Linear(2, 1), lambda y, t: (y - t).mean(), normal(2), normal(1), 50_000)
+    report = check(mean_output(loop), reference=mean, cases=1, dtype=dtype)
+    assert report.passed, str(report)
+    full = compared(mean_output(loop), mean.cases.draw(50_000, seed=0, precision=PRECISIONS[dtype]), mean, lazy=False)
+    assert max(line.severity for line in full.lines.values()) <= 0.5, str(full)
+
+
+def test_nearly_equal_terms_are_right_one_after_another():
+    """∂L/∂B2 sums 65,536 numbers near -0.25, in a case that a long random run found."""
+    case = TwoLayers().cases.draw(65_536, 3, 4, 2, seed=5034, precision=PRECISIONS["float32"])
+    comparison = compared(two_layers(SUMS["cumsum"]), case, TwoLayers())
+    assert comparison.passed, str(comparison)
 
 
 @DTYPES

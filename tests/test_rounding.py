@@ -11,7 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from numpy_impl import loss_and_grads
-from tests.comparing import compared, draw, parameters_of
+from tests.comparing import case_of, compared, draw, parameters_of
+from tests.correct import with_exponentials, with_the_shortcut
 from tests.planted import draw_rows
 from torch_ref import Operator, Reference, TwoLayers, check
 from torch_ref.perturbation import DifferentRounding
@@ -69,6 +70,18 @@ def test_a_sigmoid_is_good_to_2u_however_small_it_is(dtype):
     for column in range(3):
         assert len(moved[:, column].unique()) >= 2
         assert (moved - plain)[:, column].abs().max().item() <= 2.5 * two_u
+
+
+@DTYPES
+@pytest.mark.parametrize("candidate", [with_exponentials, with_the_shortcut])
+def test_a_small_loss_may_be_a_difference_of_two_large_logarithms(candidate, dtype):
+    """log(1 + exp G) - G is wrong by a unit in the last place of G, here about 12, though it is small itself."""
+    zero, one = np.zeros((1, 1), dtype), np.ones((1, 1), dtype)
+    for g in np.linspace(8, 11.9, 8):
+        for t in 0, 1:
+            case = case_of(one, t * one, zero, zero, zero, (2 * t - 1) * one * one.dtype.type(g))
+            comparison = compared(candidate, case, TwoLayers())
+            assert comparison.passed, str(comparison)
 
 
 def test_views_in_place_operators_and_integers_are_left_alone():

@@ -1,7 +1,9 @@
 """Autograd with its sums in any order: what a loop, a cumulative sum or another matrix product rounds inside them."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,6 +28,9 @@ class SumsInAnyOrder(DispatchMode):  # type: ignore[no-untyped-call]  # torch le
     "Accuracy and Stability of Numerical Algorithms", 2002, 4.2). With d = ±u by fair coins the factors are a random
     walk. Every second seed sums from the right. A sum of integers is exact in any order.
 
+    Equal terms do not round by coins. A partial sum has no place for the last digits of any of them, and what they lose
+    adds up, to n u instead of √n u. So each term is rounded as it is when it is added, besides (`_lost`).
+
     Sums, matrix products and convolutions are known. Other operators are taken apart by torch's own decompositions,
     where these give what the operator gives. What is left - pooling, accumulating by index, a fused attention - gets on
     all its n operands what such a walk comes to, u √n, by a coin for each and one for all. What works element by
@@ -37,7 +42,8 @@ class SumsInAnyOrder(DispatchMode):  # type: ignore[no-untyped-call]  # torch le
         self.unit_roundoff = unit_roundoff  # of sums kept in another format than the tensors'
         self.short = 2 if unit_roundoff else SHORT  # there operands are exact, and show nothing
         self.purse = Purse(seed)
-        self.from_left = seed % 2 == 0
+        self.rng = np.random.default_rng(seed)
+        self.from_left, self.scaled = seed % 2 == 0, seed > 1
         self.found = False  # whether there was a sum
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -56,17 +62,29 @@ class SumsInAnyOrder(DispatchMode):  # type: ignore[no-untyped-call]  # torch le
             inputs, weight, *rest = args
             return func(inputs, self._walked(weight, _inner(weight, outputs=1 if rest[4] else 0)), *rest)
         if packet in SUMS:
-            position, dims = SUMS[packet]
-            if dims is None:
-                if integers(args[0]):
-                    return func(*args, **kwargs)
-                dims = args[1] if len(args) > 1 else None
-            walked = self._walked(args[position], dims)
-            return func(*args[:position], walked, *args[position + 1 :], **kwargs)
+            return self._sum(func, args, kwargs)
         if decomposes(func, args, kwargs):
             with self:
                 return DECOMPOSITIONS[func](*args, **kwargs)
         return func(*map(self._grown, args), **kwargs)
+
+    def _sum(self, func: Any, args: Any, kwargs: Any) -> Any:
+        position, dims = SUMS[func.overloadpacket]
+        value, *rest = args[position:]
+        if dims is None and integers(value):
+            return func(*args, **kwargs)
+        walked = self._walked(value, dims or (rest[0] if rest else None), lost=not dims)
+        result = func(*args[:position], walked, *rest, **kwargs)
+        if dims and walked is not value and result.numel():
+            self._lose_in_a_column(result, value, rest[0].to_dense(), dims, kwargs.get("alpha", 1))
+        return result
+
+    def _lose_in_a_column(self, result: Tensor, value: Tensor, other: Tensor, dims: Sequence[int], alpha: Any) -> None:
+        """Of the product of value and other, let any one column lose what its terms do: all would take too long."""
+        if other.dim() > 1:
+            index = int(self.rng.integers(other.shape[-1]))
+            other, result = other[..., index].unsqueeze(-2), result[..., index]
+        result += alpha * self._lost(_rows(value * other, dims)).sum(-1)
 
     def _convolution_backward(self, func: Any, grad: Tensor, inputs: Tensor, weight: Tensor, *rest: Any) -> Any:
         """The gradient of the inputs sums over the weight, those of the weight and the bias over what comes back."""
@@ -76,19 +94,32 @@ class SumsInAnyOrder(DispatchMode):  # type: ignore[no-untyped-call]  # torch le
         _, *others = func(self._walked(grad, _inner(grad, outputs=1)), inputs, weight, *options, [False, *mask[1:]])
         return (first, *others)
 
-    def _walked(self, value: Tensor, dims: Any) -> Tensor:
+    def _walked(self, value: Tensor, dims: Any, *, lost: bool = True) -> Tensor:
         """The operand of a sum along these dimensions, none or an empty list being all."""
         dims = [dims] if isinstance(dims, int) else list(dims or range(value.dim()))
-        last = list(range(-len(dims), 0))
-        terms = value.movedim(dims, last)
-        rows = terms.flatten(last[0]) if dims else value
-        if not dims or not value.numel() or rows.shape[-1] < self.short:
+        dense = value.layout is torch.strided
+        if not (dims and dense and value.numel()) or (rows := _rows(value, dims)).shape[-1] < self.short:
             return value
+        self.found = True
         walk = self._signs(rows).cumsum(-1)
         walk = walk.flip(-1) if self.from_left else walk
-        self.found = True
         off = _off(rows, walk, self.unit_roundoff or _u(value))
-        return off.view(terms.shape).movedim(last, dims)
+        off = off + self._lost(rows) if lost else off
+        last = list(range(-len(dims), 0))
+        return off.view(value.movedim(dims, last).shape).movedim(last, dims)
+
+    def _lost(self, rows: Tensor) -> Tensor:
+        """Each term as a sequential sum adds it, rounded to the last place of the partial sum, less the term.
+
+        Except in the first replay from either side, the terms are multiplied by a random number first, for code that
+        has them times n, say: then they lose other digits.
+        """
+        scale = self.rng.uniform(0.5, 1) if self.scaled else 1.0
+        terms = rows.masked_fill(_masks(rows), 0) * scale
+        terms = terms if self.from_left else terms.flip(-1)
+        sums = terms.cumsum(-1)
+        lost = (sums - (sums - terms) - terms) / scale
+        return lost if self.from_left else lost.flip(-1)
 
     def _grown(self, value: Any) -> Any:
         if isinstance(value, list | tuple):
@@ -97,8 +128,7 @@ class SumsInAnyOrder(DispatchMode):  # type: ignore[no-untyped-call]  # torch le
             return value
         self.found = True
         walk = self._signs(value) + self._signs(value.flatten()[:1])
-        u = self.unit_roundoff or _u(value)
-        return _off(value, walk, u * value.numel() ** 0.5)
+        return _off(value, walk, (self.unit_roundoff or _u(value)) * value.numel() ** 0.5)
 
     def _signs(self, like: Tensor) -> Tensor:
         return 2 * self.purse.take(coins(like.dtype), like.shape) - 1
@@ -106,8 +136,16 @@ class SumsInAnyOrder(DispatchMode):  # type: ignore[no-untyped-call]  # torch le
 
 def _off(value: Tensor, walk: Tensor, unit: float) -> Tensor:
     """The value times 1 + unit · walk, but for what masks are made of: infinity, or the largest number."""
-    masked = value.abs() > torch.finfo(value.dtype).max / 2
-    return torch.where(masked, value, torch.addcmul(value, value, walk, value=unit))
+    return torch.where(_masks(value), value, torch.addcmul(value, value, walk, value=unit))
+
+
+def _masks(value: Tensor) -> Tensor:
+    return value.abs() > torch.finfo(value.dtype).max / 2
+
+
+def _rows(value: Tensor, dims: Sequence[int]) -> Tensor:
+    """What is summed along these dimensions, in the last one."""
+    return value.movedim(tuple(dims), tuple(range(-len(dims), 0))).flatten(-len(dims))
 
 
 def _may_sum(func: Any, args: Any, kwargs: Any) -> bool:

@@ -10,6 +10,7 @@ from torch_ref.torch_private import DECOMPOSITIONS, TO_COPY, DispatchMode, write
 
 aten = torch.ops.aten
 SQUASHED = {aten.sigmoid.default: 0, aten.tanh.default: -1}  # the smallest value of each; the largest is 1
+CROSS_ENTROPY = aten.binary_cross_entropy.default
 # They copy, or their gradient goes to the elements that equal the result: that must stay an element of the operand.
 SELECT = {aten.clone, TO_COPY, aten.amax, aten.amin, aten.max, aten.min, aten.median, aten.nanmedian}
 # They go by steps, but not always to an integer, so that no result tells.
@@ -66,6 +67,7 @@ class DifferentRounding(DispatchMode):  # type: ignore[no-untyped-call]  # torch
     With any_formula, what a sigmoid returns is moved by 2u up or down besides, within [0, 1], and a tanh likewise.
     Correct code that takes the logarithm of 1 - S, or gets S from a tanh, or a tanh from exponentials, knows S only
     that well however small it is; torch's own loss, which takes log1p(-S), knows more, and must not hold others to it.
+    So with that loss: code that has log S as G - log(1 + exp G) knows it only as well as it knows log(1 - S).
     """
 
     coarseness: ClassVar[int] = 1  # how many times larger all of it is
@@ -102,6 +104,10 @@ class DifferentRounding(DispatchMode):  # type: ignore[no-untyped-call]  # torch
             up = self.purse.take(coins(result.dtype), result.shape) == self.heads
             two_u = self.squashed * torch.finfo(result.dtype).eps
             return torch.where(up, result + two_u, result - two_u).clamp(SQUASHED[func], 1)
+        if self.any_formula and func is CROSS_ENTROPY:
+            sign = 1 if int(self.purse.take(coins(result.dtype), torch.Size([1]))) == self.heads else -1
+            two_u = self.squashed * torch.finfo(result.dtype).eps
+            return result + sign * two_u * func(args[0], 1 - args[1], *args[2:], **kwargs)
         return result
 
     def _without_steps(self, func: Any, args: Any, kwargs: Any, result: Any) -> Any:
