@@ -174,7 +174,7 @@ def _largest(array: Array) -> float:
 
 def _problem(array: Array, right: Array, case: Case, dtype: str | None) -> str | None:
     if array.shape != right.shape:
-        return f"shape {array.shape}, expected {right.shape}{_hint(array, right, case)}"
+        return f"shape {array.shape}, expected {right.shape}{_hint(array, right, case.sizes.get('batch', 0))}"
     if array.dtype == right.dtype and case.judge is case.precision and dtype is None:
         return None  # as nearly always; the names of dtypes take a while
     expected = right.dtype.name
@@ -185,15 +185,14 @@ def _problem(array: Array, right: Array, case: Case, dtype: str | None) -> str |
     return None
 
 
-def _hint(array: Array, right: Array, case: Case) -> str:
-    batch = case.sizes.get("batch", 0)
-    if array.ndim == 0:
+def _hint(array: Array, right: Array, batch: int) -> str:
+    if not array.ndim:
         return ": summed over everything" if right.size > 1 else ": a number without axes"
-    if right.ndim == 0:
+    if not right.ndim:
         return ": one loss for each sample or output, not their mean or sum" if array.size > 1 else ": a scalar"
     if array.size == right.size:
         return ": transposed" if array.T.shape == right.shape else ": the same elements in another shape"
-    of_bias = right.shape[1:] in ((), (1,))
-    if array.shape == (batch, *right.shape) or (of_bias and array.shape == (right.shape[0], batch)):
+    one_a_row = right.size == len(right)  # as in a bias
+    if array.shape == (batch, *right.shape) or (one_a_row and array.shape == (len(right), batch)):
         return ": not summed over the batch"
-    return ": summed over the other axis" if of_bias and array.size == batch else ""
+    return ": summed over the other axis" if one_a_row and array.size == batch else ""

@@ -92,10 +92,7 @@ class Attempts:
         of_back = {
             i: [*edits(first, first.nodes[i]), *places(first.values[i]), *slopes(first, i)] for i in first.backward
         }
-        of_there = {i: [*edits(first, first.nodes[i]), *elementwise(first.nodes[i])] for i in first.forward}
-        for i, changes in of_there.items():
-            if is_real(first.values[i]):
-                changes += [change for change in places(first.values[i]) if change.rank == SIMPLE]
+        of_there = {i: list(self._changes_there(i)) for i in first.forward}
         unsure = not set(first.outputs) - set(first.case.differentiated) <= set(self.yours)
         results_wrong = bool(self.wrong - set(first.case.differentiated))
         ways = [
@@ -133,6 +130,14 @@ class Attempts:
         alone: list[Group] = [(i,) for i in first.backward]
         for changes in partial(skipped, gradients=first.gradients), another_constant, in_place_of:
             yield self._each(alone, lambda group, of=changes: of(first, group[0]))  # type: ignore[misc]  # mypy: default of a lambda
+
+    def _changes_there(self, i: int) -> Iterator[Change]:
+        """What may have gone wrong at a node of the forward pass."""
+        node, value = self.first.nodes[i], self.first.values[i]
+        yield from edits(self.first, node)
+        yield from elementwise(node)
+        if is_real(value):
+            yield from (change for change in places(value) if change.rank == SIMPLE)
 
     def _each(self, some: list[Group], changes: Callable[[Group], Iterable[Change]]) -> Iterator[Attempt]:
         """The changes of each group of the backward pass."""

@@ -48,6 +48,32 @@ FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "2 x": lambda x, _: 2 * x,
 }
 
+# What belongs there, of g, the gradient that comes in: by what the operator is called.
+DERIVATIVES = {
+    "ReLU": "g where x > 0, else 0",
+    "leaky ReLU": "g where x > 0, else g times the slope",
+    "PReLU": "g where x > 0, else g times the slope",
+    "sigmoid": "g · y (1 - y)",
+    "tanh": "g · (1 - y²)",
+    "ELU": "g where x > 0, else g · α eˣ",
+    "CELU": "g where x > 0, else g · exp(x/α)",
+    "SELU": "g · λ where x > 0, else g · λ α eˣ",
+    "GELU": "g · (Φ(x) + x φ(x)), or the derivative of its tanh formula",
+    "SiLU": "g · σ(x) (1 + x (1 - σ(x)))",
+    "Mish": "g · (t + x (1 - t²) σ(x)), t = tanh(softplus(x))",
+    "softplus": "g · σ(β x)",
+    "log-sigmoid": "g · (1 - σ(x))",
+    "hardtanh": "g between the limits, else 0",
+    "hardsigmoid": "g / 6 where -3 < x < 3, else 0",
+    "hardswish": "g · (x / 3 + 1/2) where -3 < x < 3, g where x ≥ 3, else 0",
+    "softshrink": "g where |x| > λ, else 0",
+    "hardshrink": "g where |x| > λ, else 0",
+    "absolute value": "g · sign(x)",
+    "exp": "g · y",
+    "log": "g / x",
+    "square root": "g / (2 y)",
+}
+
 
 def _gelu_tanh(x: Tensor) -> Tensor:
     return torch.nn.functional.gelu(x, approximate="tanh")

@@ -9,7 +9,7 @@ from torch_ref.diagnosis.graph.explanation import Explanation, Way
 from torch_ref.diagnosis.graph.formulas import LEFT_OUT, formula
 from torch_ref.diagnosis.graph.origin import Origin, in_time, origin_of, steps
 from torch_ref.diagnosis.graph.phrases import phrase
-from torch_ref.diagnosis.graph.slopes import activation_of
+from torch_ref.diagnosis.graph.slopes import DERIVATIVES, activation_of
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.vocabulary import operator
 
@@ -30,30 +30,6 @@ TELLING = {  # changes that say themselves what belongs there
 }
 ENDINGS = {1: "st", 2: "nd", 3: "rd"}
 LONGEST = 100  # signs of a formula that is told
-DERIVATIVES = {
-    "ReLU": "g where x > 0, else 0",
-    "leaky ReLU": "g where x > 0, else g times the slope",
-    "PReLU": "g where x > 0, else g times the slope",
-    "sigmoid": "g · y (1 - y)",
-    "tanh": "g · (1 - y²)",
-    "ELU": "g where x > 0, else g · α eˣ",
-    "CELU": "g where x > 0, else g · exp(x/α)",
-    "SELU": "g · λ where x > 0, else g · λ α eˣ",
-    "GELU": "g · (Φ(x) + x φ(x)), or the derivative of its tanh formula",
-    "SiLU": "g · σ(x) (1 + x (1 - σ(x)))",
-    "Mish": "g · (t + x (1 - t²) σ(x)), t = tanh(softplus(x))",
-    "softplus": "g · σ(β x)",
-    "log-sigmoid": "g · (1 - σ(x))",
-    "hardtanh": "g between the limits, else 0",
-    "hardsigmoid": "g / 6 where -3 < x < 3, else 0",
-    "hardswish": "g · (x / 3 + 1/2) where -3 < x < 3, g where x ≥ 3, else 0",
-    "softshrink": "g where |x| > λ, else 0",
-    "hardshrink": "g where |x| > λ, else 0",
-    "absolute value": "g · sign(x)",
-    "exp": "g · y",
-    "log": "g / x",
-    "square root": "g / (2 y)",
-}
 
 
 class Words(NamedTuple):
