@@ -1,47 +1,25 @@
 """A candidate in a process of its own: what comes back is the same, what it does to its process stays there."""
 
-import os
-import select
 import signal
-import subprocess
-import sys
 import textwrap
-from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from numpy_impl import loss_and_grads
+from tests.candidate.conftest import OPTIONS
 from tests.comparing import draw
-from torch_ref import ContractError, UnusableError
+from torch_ref import ContractError
 from torch_ref.candidate.calling import InProcess
-from torch_ref.candidate.child import Child, machine_memory
-from torch_ref.candidate.process import Process
 from torch_ref.errors import EndedError
 
-OPTIONS = {"activation": "sigmoid", "loss": "bce", "reduction": "mean"}
 CASE = draw(4, 2, 3, 1, seed=0)
+
+
 OTHER = draw(5, 3, 2, 1, seed=1)
+
+
 RIGHT = InProcess(loss_and_grads, ("loss",), OPTIONS)
-
-
-@pytest.fixture
-def process(tmp_path, monkeypatch):
-    """A function that starts a process on a candidate with this body, after the imports."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # C code's output would be, too
-
-    @contextmanager
-    def start(body, before="", timeout=20.0):
-        code = "import ctypes, os, signal, sys, threading\nimport numpy as np\nfrom numpy_impl import loss_and_grads\n"
-        code += f"{before}\ndef f(*arrays):\n{textwrap.indent(textwrap.dedent(body), '    ')}\n"
-        code += "    return loss_and_grads(*arrays)\n"
-        (tmp_path / "candidate.py").write_text(code, encoding="utf-8")
-        with Child("candidate.py:f", timeout) as child:
-            yield Process(child).against(("loss",), OPTIONS)
-
-    return start
 
 
 def assert_right(answer, case):
@@ -194,86 +172,3 @@ def test_what_only_dirties_its_process_changes_nothing(process, body, prints, ca
             assert_right(answer, case)
             assert answer.printed is prints
     assert capfd.readouterr() == ("", "")
-
-
-UNUSABLE = {
-    "raises": ("1 / 0", "candidate.py: fails on import: ZeroDivisionError: division by zero at candidate.py:4: 1 / 0"),
-    "exits": ("sys.exit(0)", "candidate.py: fails on import: SystemExit: 0"),
-    "ends": ("os._exit(0)", "candidate.py: fails on import: ended its process with status 0"),
-    "crashes": ("ctypes.string_at(0)", "candidate.py: fails on import: ended by SIGSEGV"),
-    "hangs": ("threading.Event().wait()", "candidate.py: fails on import: gave no answer within 2 s"),
-    "interrupts": ("raise KeyboardInterrupt", "candidate.py: fails on import: KeyboardInterrupt at candidate.py:4"),
-}
-
-
-@pytest.mark.parametrize(("before", "message"), UNUSABLE.values(), ids=UNUSABLE)
-def test_an_import_that_does_not_end_well_is_told_in_a_line(process, before, message):
-    with pytest.raises(UnusableError, match=message) as caught, process("", before, timeout=2.0):
-        pass
-    assert "\n" not in str(caught.value)
-
-
-def test_a_call_is_timed_there(process):
-    with process("global calls; calls += 1\nif calls > 30: raise ValueError", "calls = 0") as candidate:
-        assert 0 < candidate.time(CASE, 20) < 20
-        with pytest.raises(ContractError, match="raised ValueError"):
-            candidate.time(CASE, 20)
-
-
-def test_it_has_the_environment_the_folder_and_no_terminal(process, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    limit = "__import__('resource').getrlimit(__import__('resource').RLIMIT_AS)[0]"
-    body = (
-        f"print(os.environ['OMP_NUM_THREADS'], os.getcwd(), os.getsid(0) == os.getpid(), {limit}, file=open('s', 'w'))"
-    )
-    with process(body) as candidate:
-        candidate(CASE)
-    *seen, bound = Path("s").read_text(encoding="utf-8").split()
-    assert seen == ["1", str(Path.cwd()), "True"]
-    assert 0 < int(bound) <= machine_memory() or sys.platform == "darwin"
-
-
-def test_torch_has_one_thread_there_as_here(process):
-    body = "import torch; torch.get_num_threads() == 1 or os._exit(0)"
-    with process(body, "import torch; torch.set_num_threads(2)") as candidate:
-        assert_right(candidate(CASE), CASE)
-
-
-ORPHAN = """
-from torch_ref.candidate.child import Child
-from torch_ref.candidate.process import Process
-with Child("candidate.py:f", 60) as child:
-    Process(child).against(("loss",), {})
-"""
-
-
-def test_it_dies_with_the_parent_though_it_is_busy(tmp_path):
-    alive = tmp_path / "alive"
-    os.mkfifo(alive)
-    end = os.open(alive, os.O_RDONLY | os.O_NONBLOCK)
-    code = "file = open('alive', 'w')\nfile.write('x')\nfile.flush()\nwhile True: pass"
-    (tmp_path / "candidate.py").write_text(code, encoding="utf-8")
-    with subprocess.Popen([sys.executable, "-c", ORPHAN], cwd=tmp_path) as parent:  # noqa: S603  # our own
-        started, _, _ = select.select([end], [], [], 30)
-        parent.kill()
-    assert started
-    assert os.read(end, 1) == b"x"
-    ended, _, _ = select.select([end], [], [], 30)
-    assert ended  # its end is there to be read: nobody has the other side open any more
-    assert os.read(end, 1) == b""
-    os.close(end)
-
-
-ELSEWHERE = """
-import ctypes, os, threading
-from torch_ref.candidate.worker import end_with_parent
-ctypes.CDLL = lambda _: object()  # no prctl
-life, ours = os.pipe()
-end_with_parent(os.getppid(), life)
-os.close(ours)
-threading.Event().wait()
-"""
-
-
-def test_it_dies_with_the_parent_where_the_system_does_not_see_to_it():
-    assert subprocess.run([sys.executable, "-c", ELSEWHERE], timeout=30, check=False).returncode == 0  # noqa: S603
