@@ -108,14 +108,16 @@ OF_PEOPLE = {
     },
     "rms_norm_function": {
         "a mean over batch and time": Planted(".sum(dim=(0, 1))", ".mean(dim=(0, 1))", {"weight"}, "1/(3 batch) ×"),
-        "the scale is a constant": Planted(" - along_scale)", ")", {"x"}, "back through the power is cut: zero"),
+        "the scale is a constant": Planted(
+            " - along_scale)", ")", {"x"}, "the gradient back through `x`² is cut: zero"
+        ),
         "no gradient to the gain": Planted("return dx, dgain", "return dx, None", {"weight"}, "not an array: None"),
     },
     "dot_in_c": {
         "a bias of one sample": Planted("db[j] += dz", "db[j] = dz", {"b"}, "only the last sample of the batch counts"),
         "a sign": Planted("dW[j * inputs + k] +=", "dW[j * inputs + k] -=", {"W"}, "-1 × autograd's"),
         "the slope of z³": Planted(
-            "(1 + 3 * D * z * z)", "(1 + D * z * z)", {"x", "W", "b"}, "times what it should be"
+            "(1 + 3 * D * z * z)", "(1 + D * z * z)", {"x", "W", "b"}, "0.044715 stands in place of 0.134145"
         ),
     },
     "student_class": {
@@ -130,7 +132,7 @@ OF_PEOPLE = {
     },
     "student_in_place": {
         "uphill": Planted('["W2"] -=', '["W2"] +=', {"W2"}, "-1 × autograd's (the sign is the wrong way round)"),
-        "the slope of a sigmoid": Planted("(1 - A1**2)", "A1 * (1 - A1)", LAYER_1, "hidden layer is that of sigmoid"),
+        "the slope of a sigmoid": Planted("(1 - A1**2)", "A1 * (1 - A1)", LAYER_1, "computed as y (1 - y)"),
         "a new array": Planted('["b1"] -=', '["b1"] = parameters["b1"] -', {"B1"}, "dL/dB1: 0 × autograd's"),
     },
 }

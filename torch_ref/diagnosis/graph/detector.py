@@ -103,7 +103,8 @@ def _unseen(evidence: Evidence) -> Comparison:
 class Graphs(Sequence[Trace]):
     """The graph of each case, all alike. Each is traced when it is first needed: most edits fail on the first case.
 
-    Each gives the reference's own numbers, or NotTracedError is raised; as it is when it is later than `until`.
+    Each gives the reference's own numbers, or NotTracedError is raised; as it is for the first when it is later than
+    `until`.
     """
 
     evidence: Evidence
@@ -121,7 +122,7 @@ class Graphs(Sequence[Trace]):
         return self.traced[k]
 
     def _next(self, comparison: Comparison) -> Trace:
-        if time.process_time() > self.until:
+        if not self.traced and time.process_time() > self.until:  # later ones take less, and something hangs on them
             raise NotTracedError(f"to trace it takes more than {SECONDS:g} s")
         reference = self.evidence.reference
         with reference.lent() as evaluate:
