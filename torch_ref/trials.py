@@ -10,6 +10,7 @@ import numpy as np
 
 from torch_ref.candidate.calling import Candidate, differing
 from torch_ref.cases.case import NORMAL, ORDERS, Case, Numbers
+from torch_ref.cases.drawing import Explicit
 from torch_ref.comparison import compare
 from torch_ref.diagnosis.factors import other_reduction
 from torch_ref.errors import ContractError, UnusableError
@@ -42,10 +43,8 @@ class Trials:
         kinds = (outcome.ordinary, settings.cases, False), (outcome.saturated, settings.saturated, True)
         for summary, count, saturated in kinds if cases.saturates else kinds[:1]:
             draw = partial(cases.draw, precision=settings.precision, saturated=saturated)
-            explicit = [
-                partial(draw, *some.sizes, seed=settings.seed, kind=NORMAL if saturated else some.kind)
-                for some in cases.explicit()[:count]
-            ]
+            some = cases.explicit() if not saturated else dict.fromkeys(Explicit(of.sizes) for of in cases.explicit())
+            explicit = [partial(draw, *of.sizes, seed=settings.seed, kind=of.kind) for of in [*some][:count]]
             orders = cycle(ORDERS)
             stable = [self._judge_twice(drawn(), next(orders), summary) for drawn in explicit]
             if not all(stable):
