@@ -15,7 +15,7 @@ aten: Any = torch.ops.aten
 G = "g"  # the gradient that comes in
 LEFT_OUT = "…"
 SIGNS = " + ", " - ", " · ", " / ", " @ ", " < ", " > ", " ≤ ", " ≥ ", " = ", " ≠ "
-SHORT = 32  # signs, at most, of a value that is said by its formula
+SHORT, LONG = 32, 60  # signs, at most, of a value that is said by its formula; of one that has no other name
 
 BETWEEN = {
     aten.mul.Tensor: " · ",
@@ -145,7 +145,7 @@ def _part(trace: Trace, i: int, argument: Any, depth: int, *, wrap: bool = True)
     return f"({text})" if wrap and any(sign in text for sign in SIGNS) else text
 
 
-def named(trace: Trace, i: int) -> str:  # noqa: PLR0911  # one case a line
+def named(trace: Trace, i: int) -> str:  # noqa: C901, PLR0911  # one case a line
     """A value by name: an argument; a variable of the source; a short formula; the output of a module, an operator."""
     node = trace.nodes[i]
     if node.op == "placeholder":
@@ -168,6 +168,9 @@ def named(trace: Trace, i: int) -> str:  # noqa: PLR0911  # one case a line
     origin = origin_of(trace, i)
     if not origin.module[0] and (short := _short(trace, i)):
         return short
+    is_known = is_backward(node) and i not in trace.gradients
+    if is_known and (text := _written(trace, i, 3)) and LEFT_OUT not in text and len(text) <= LONG:
+        return text
     kind = f"{operator(origin.operator)}{of(origin.module)}"
     if not is_backward(node):
         return f"the {kind}"

@@ -111,7 +111,7 @@ TOLD: dict[str, Callable[..., str]] = {
     "negated": lambda t, i: f"the sign of {inner(t, i)} is the wrong way round",
     "passed on": passed_on,
     "other sign": lambda t, i: f"the sign of {argument(t, i, 1)} is the wrong way round",
-    "twice": lambda t, i, j: f"{argument(t, i, j)} is applied twice",
+    "twice": lambda t, i, j: f"the factor {argument(t, i, j).removeprefix('the ')} is applied twice",
     "multiplied": lambda t, i: f"multiplied by {argument(t, i, 1)}, not divided",
     "not transposed": lambda t, i, j: transposed(argument(t, i, j)),
     "reshaped": lambda t, i: f"{argument(t, i, 0)} is reshaped, where its axes have to change places",

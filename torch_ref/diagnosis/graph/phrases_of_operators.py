@@ -7,7 +7,7 @@ import torch
 from torch.fx import Node
 
 from torch_ref.diagnosis.factors import Factor
-from torch_ref.diagnosis.graph.formulas import formula
+from torch_ref.diagnosis.graph.formulas import BETWEEN, formula
 from torch_ref.diagnosis.graph.naming import argument, one_path, role, subject
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.origin import origin_of
@@ -44,7 +44,7 @@ def passed_on(trace: Trace, i: int, j: int) -> str:  # noqa: PLR0911  # one case
     if node.target is aten.pow.Tensor_Scalar and j == 0:
         return f"{argument(trace, i, 0)} stands in place of {formula(trace, i, 3)}"
     factors = aten.mul.Tensor, aten.mul.Scalar, aten.mm.default, aten.bmm.default
-    if others or len(node.args) > 1:
+    if others or node.target in BETWEEN:
         other = others[0] if others else 1 - min(j, 1)
         kind = "factor" if node.target in factors else "term"
         what = argument(trace, i, other)

@@ -70,7 +70,8 @@ def _expected(trace: Trace, i: int, kind: str) -> str:
         )
     expected = formula(trace, i)
     is_name = expected.startswith(("the ", "a ")) or not set(expected) & set(" ᵀ²³(√")
-    if is_name or LEFT_OUT in expected or len(expected) > LONGEST:
+    is_told = not any(words in expected for words in (LEFT_OUT, "a term in", "the gradient to the"))
+    if is_name or not is_told or len(expected) > LONGEST:
         return ""
     about = " (g: the gradient that comes in)" if _mentions_g(expected) else ""
     return f" Expected there: {expected}{about}."
