@@ -172,6 +172,13 @@ def test_nearly_equal_terms_are_right_one_after_another():
     assert comparison.passed, str(comparison)
 
 
+def test_terms_that_come_in_turn_are_right_lane_by_lane():
+    """∂L/∂B2 sums four numbers in turn, 4,096 in all, that nearly cancel; each lane of einsum has one of them alone."""
+    case = TwoLayers().cases.draw(4096, 2, 2, 1, seed=76, kind="binary")
+    comparison = compared(two_layers(SUMS["einsum"]), case, TwoLayers())
+    assert comparison.passed, str(comparison)
+
+
 @DTYPES
 @TOTALS
 def test_a_dropped_sample_of_4096_is_still_seen(total, dtype):

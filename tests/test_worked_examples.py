@@ -108,9 +108,7 @@ OF_PEOPLE = {
     },
     "rms_norm_function": {
         "a mean over batch and time": Planted(".sum(dim=(0, 1))", ".mean(dim=(0, 1))", {"weight"}, "1/(3 batch) ×"),
-        "the scale is a constant": Planted(
-            " - along_scale)", ")", {"x"}, "the gradient back through `x`² is cut: zero"
-        ),
+        "the scale is a constant": Planted(" - along_scale)", ")", {"x"}, "is cut: zero, in the backward pass"),
         "no gradient to the gain": Planted("return dx, dgain", "return dx, None", {"weight"}, "not an array: None"),
     },
     "dot_in_c": {

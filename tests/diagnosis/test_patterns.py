@@ -71,6 +71,15 @@ def test_which_elements_alone_are_wrong_is_no_explanation_but_is_said(change, te
     )
 
 
+def test_what_is_zero_by_nature_is_not_said_to_be_right():
+    reference = Operator(lambda x: x[:, 1:] ** 2, lambda rng, n: {"x": rng.standard_normal((n, 4))})
+
+    def candidate(g, x):
+        return x[:, 1:] ** 2, (np.pad(crooked(2 * g * x[:, 1:]), ((0, 0), (1, 0))),)
+
+    assert not any("wrong only" in finding.text for finding in found(candidate, reference))
+
+
 @pytest.mark.parametrize(("wrong_once", "told"), [(False, True), (True, False)])
 def test_rows_that_are_repeated(wrong_once, told):
     """Of a table, the rows that are asked for twice are wrong; and where others are, too, that is not the reason."""

@@ -1,6 +1,7 @@
 """Why results and gradients disagree: which explanation gives the candidate's own numbers."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
@@ -12,7 +13,7 @@ from torch_ref.diagnosis.data import dropped, ignored
 from torch_ref.diagnosis.evidence import APPROXIMATE, Evidence
 from torch_ref.diagnosis.factors import Why, factors
 from torch_ref.diagnosis.forms import forms, precision
-from torch_ref.diagnosis.graph.detector import graph_edits
+from torch_ref.diagnosis.graph.detector import STOPPED, graph_edits
 from torch_ref.diagnosis.patterns import patterns
 from torch_ref.diagnosis.sizes import only_for
 from torch_ref.diagnosis.widened import right_when_wider, widest
@@ -21,6 +22,7 @@ from torch_ref.outcome import Outcome
 from torch_ref.reference.base import BaseReference
 from torch_ref.results import Comparison, Finding
 
+UNKNOWN = "No mistake known here gives these numbers."
 Detector: TypeAlias = Callable[[Evidence, list[str]], Iterable[Finding]]
 
 
@@ -69,8 +71,21 @@ def diagnose(evidence: Evidence) -> list[Finding]:
     for detector in IN_COARSE_FORMATS if coarse else evidence.reference.detectors or GENERAL:
         explained = {name for finding in findings for name in finding.tensors}
         findings += detector(evidence, [name for name in evidence.wrong if name not in explained])
+    findings = _said_once(findings)
     is_open = any(finding.kind == "chain" and finding.tensors for finding in findings)
     return [finding for finding in findings if is_open or finding.kind != "chain" or finding.name != "where it enters"]
+
+
+def _said_once(findings: list[Finding]) -> list[Finding]:
+    """What is unexplained is unknown only if everything was tried."""
+    stopped = [finding for finding in findings if finding.name == STOPPED]
+    if not stopped or not any(finding.name == "unexplained" for finding in findings):
+        return findings
+    return [
+        replace(finding, text=finding.text.replace(UNKNOWN, f"Not found: {stopped[0].text}"))
+        for finding in findings
+        if finding.name != STOPPED
+    ]
 
 
 def nothing_to_compare(evidence: Evidence, left: list[str]) -> Iterator[Finding]:
@@ -101,7 +116,7 @@ def unexplained(
         yield Finding("chain", "nearly right", tuple(left), f"{evidence.labels(left)}: {near}.")
     else:
         what = where(evidence, left)
-        text = f"No mistake known here gives these numbers. {what[0].upper()}{what[1:]}."
+        text = f"{UNKNOWN} {what[0].upper()}{what[1:]}."
         yield Finding("chain", "unexplained", tuple(left), text)
 
 

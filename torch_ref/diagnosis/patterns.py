@@ -132,12 +132,15 @@ def _where(evidence: Evidence, pairs: list[Pair]) -> str:
             if any(rows.size for rows in once) and not any(rows.any() for rows in once):
                 return f"wrong only in rows that {argument} has more than once: is what is repeated not added up?"
     for axis in range(pairs[0].right.ndim):
+        zero = set.intersection(*(_zero_along(axis, pair.right) for pair in pairs))  # right by nature
         places = [_wrong_along(axis, wrong) for wrong in off]
         everywhere = sorted({k for some in places for k in some})
         sizes = [pair.right.shape[axis] for pair in pairs]
-        if min(sizes) > 1 and all(some == {size - 1} for some, size in zip(places, sizes, strict=True)):
+        if not set(range(min(sizes))) - set(everywhere) - zero:
+            continue
+        if all(some == {size - 1} for some, size in zip(places, sizes, strict=True)):
             return f"wrong only in the last along axis {axis}"
-        if min(sizes) > 1 and len(set(sizes)) == 1 and len(everywhere) < sizes[0]:
+        if len(set(sizes)) == 1:
             first, last = everywhere[0], everywhere[-1]
             in_a_row = len(everywhere) > 2 and last - first == len(everywhere) - 1
             where = f"{first} to {last}" if in_a_row else ", ".join(map(str, everywhere))
@@ -149,6 +152,11 @@ def _are_rows(tokens: Array, table: Array) -> bool:
     """Whether these may be numbers of rows."""
     is_index = tokens.dtype.kind in "iu" and tokens.size > 0 and table.ndim > 1
     return bool(is_index and tokens.min() >= 0 and tokens.max() < len(table))
+
+
+def _zero_along(axis: int, right: Array) -> set[int]:
+    """The slices along an axis in which everything is zero."""
+    return set(range(right.shape[axis])) - _wrong_along(axis, right != 0)
 
 
 def _wrong_along(axis: int, wrong: Array) -> set[int]:

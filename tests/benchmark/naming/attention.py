@@ -167,7 +167,7 @@ KINDS = (
             "P times dP": "the part of the Jacobian off its diagonal is missing",
             "softmax not differentiated": "the derivative of the softmax is missing, the gradient is passed on",
             "sum over the other axis": "the sum is taken over axis 0, not axis 1",
-            "sum of dP alone": "the factor softmax is missing, here alone",
+            "sum of dP alone": "the factor softmax is missing",
         },
     ),
 )

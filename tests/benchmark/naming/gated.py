@@ -153,8 +153,8 @@ KINDS = (
         Operator(SwiGLU(), lambda r, n: {"x": r.standard_normal((n, WIDTH))}),
         swiglu,
         {
-            "sigmoid for SiLU": "the factor matrix product of `gate` is missing, here alone",
-            "gate not activated": "the factor σ(the matrix product of `gate`) is missing, here alone",
+            "sigmoid for SiLU": "the factor matrix product of `gate` is missing",
+            "gate not activated": "the factor σ(the matrix product of `gate`) is missing",
             "slope of sigmoid": "the derivative of the SiLU is computed as σ′(x)",
             "slope without its second term": "the derivative of the SiLU is computed as σ(x)",
             "sign in the slope": "the sign of the matrix product of `gate` ·",
@@ -163,7 +163,7 @@ KINDS = (
             "up missing at the gate": "the factor matrix product of `up` is missing",
             "gate cut from the input": "the gradient to `x` back through the matrix product of `gate` is cut: zero",
             "gate's weight for up": "`gate.weight` is used in place of `up.weight`",
-            "down from the gate alone": "the factor matrix product of `up` is missing, here alone",
+            "down from the gate alone": "the factor matrix product of `up` is missing",
         },
     ),
     Kind(
@@ -196,7 +196,7 @@ KINDS = (
             "no mean term": "the term that comes from the mean is missing",
             "no variance term": "the term that comes from the variance is missing",
             "x for the normalized": "`x` is used in place of the layer norm of `norm`",
-            "pre-activation for the last": "the ReLU is left out, here alone",
+            "pre-activation for the last": "the ReLU is left out",
         },
     ),
     Kind(

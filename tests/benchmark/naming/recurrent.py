@@ -145,7 +145,7 @@ KINDS = (
             "slope of sigmoid": "the derivative of the tanh is computed as y",
             "slope 1 - s": "the derivative of the tanh is computed as 1 - y",
             "slope of the state before": "`state` is that of the step before",
-            "W without slope": "the derivative of the tanh is missing, here alone",
+            "W without slope": "the derivative of the tanh is missing",
             "first input at every step": "`inputs` is that of the first step every time",
             "U from the state after": "the tanh of `cell` is that of the step after",
             "bias of the first step only": "the gradients of several steps are not added up, some are missing",
@@ -160,8 +160,8 @@ KINDS = (
         reference_of(nn.GRUCell),
         gru,
         {
-            "sign in the update gate": "the sign of the tanh of `cell` is the wrong way round, here alone",
-            "update gate without h": "the term sum of two of `cell` is missing, here alone",
+            "sign in the update gate": "the sign of the tanh of `cell` is the wrong way round",
+            "update gate without h": "the term sum of two of `cell` is missing",
             "z for 1 - z": "the gradient to the product of `cell` is used in place of",
             "no slope of n": "the derivative of the tanh is missing, the gradient is passed on",
             "reset gate cut": "the gradient back through the sigmoid of `cell` is cut: zero",
@@ -180,7 +180,7 @@ KINDS = (
         reference_of(nn.LSTMCell),
         lstm,
         {
-            "c for tanh c at the output gate": "the tanh is left out, here alone",
+            "c for tanh c at the output gate": "the tanh is left out",
             "no slope of tanh c": "the derivative of the tanh is missing, the gradient is passed on",
             "1 - tanh": "the derivative of the tanh is computed as 1 - y",
             "new cell at the forget gate": "the sum of two of `cell` is that of the step after",

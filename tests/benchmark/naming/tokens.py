@@ -142,7 +142,7 @@ KINDS = (
             "slope of the activated": "the derivative of the tanh is computed as tanh′(y)",
             "the last repetition overwrites": "where an index is repeated, the last one overwrites the others; add them up, as np.add.at does",
             "every token counts once a sample": "where an index is repeated in a sample, the last one overwrites the others",
-            "embedding without slope": "the derivative of the tanh is missing, here alone",
+            "embedding without slope": "the derivative of the tanh is missing",
             "the first word frozen": "the row of index 0 gets no gradient, as with padding_idx=0",
             "position of the first sample": "only the first along axis 0 counts, not the sum over all",
             "position averaged": "1/batch × autograd's",
@@ -159,7 +159,7 @@ KINDS = (
             "the last repetition overwrites": "where an index is repeated, the last one overwrites the others; add them up, as np.add.at does",
             "output side only": "the gradient back through the embedding of `embedding` is cut: zero",
             "input side only": "the gradient back through `embedding.weight`ᵀ is cut: zero",
-            "pre-activation at the output": "the ReLU is left out, here alone",
+            "pre-activation at the output": "the ReLU is left out",
         },
     ),
     Kind(

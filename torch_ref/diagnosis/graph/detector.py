@@ -24,6 +24,7 @@ from torch_ref.errors import UnusableError
 from torch_ref.results import Comparison, Finding
 
 SECONDS = 3.5  # of this process, for tracing and searching: what else the machine does must not change a diagnosis
+STOPPED = "search stopped"
 UNSEEN = range(500, 512)  # seeds of a case that the search does not see
 
 
@@ -53,8 +54,8 @@ def _searched(evidence: Evidence, left: list[str], wrong: frozenset[str]) -> Ite
     if gradients and (where := entry(graphs[0], search.influence, gradients)):
         yield Finding("chain", "where it enters", (), f"{where}.")
     if unknown and search.stopped:
-        text = f"the search for the mistake stopped after {SECONDS:g} s, before everything was tried."
-        yield Finding("chain", "search stopped", (), text)
+        text = f"the search stopped after {SECONDS:g} s of processor time, before everything was tried."
+        yield Finding("chain", STOPPED, (), text)
 
 
 def _verified(search: Search, evidence: Evidence, graphs: "Graphs") -> Iterator[Explanation]:

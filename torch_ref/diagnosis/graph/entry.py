@@ -28,4 +28,4 @@ def entry(trace: Trace, influence: Influence, wrong: frozenset[str]) -> str:
         return f"the error enters no later than in the backward pass of {late}"
     if early == late:
         return f"the error enters in the backward pass of {late}"
-    return f"the error enters between the backward pass of {early}, and that of {late}"
+    return f"the error enters in the backward pass of {early}, or after it, up to that of {late}"

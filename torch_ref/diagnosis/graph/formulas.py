@@ -7,6 +7,7 @@ from torch.fx import Node
 
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.origin import origin_of, variable_of
+from torch_ref.diagnosis.graph.quoted import quoted
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.vocabulary import operator
 from torch_ref.torch_private import operator_of
@@ -15,7 +16,7 @@ aten: Any = torch.ops.aten
 G = "g"  # the gradient that comes in
 LEFT_OUT = "…"
 SIGNS = " + ", " - ", " · ", " / ", " @ ", " < ", " > ", " ≤ ", " ≥ ", " = ", " ≠ "
-SHORT, LONG = 32, 60  # signs, at most, of a value that is said by its formula; of one that has no other name
+SHORT = 56  # signs, at most, of a value that is said by its formula
 
 BETWEEN = {
     aten.mul.Tensor: " · ",
@@ -142,10 +143,13 @@ def _part(trace: Trace, i: int, argument: Any, depth: int, *, wrap: bool = True)
     if j in trace.gradients and is_backward(node) and is_backward(argument) and trace.number(j) != trace.number(i):
         return G
     text = formula(trace, j, depth - 1, top=False)
-    return f"({text})" if wrap and any(sign in text for sign in SIGNS) else text
+    if text == named_operator(trace, i) and trace.number(j) == trace.number(i):
+        return LEFT_OUT  # a part of an operator, which is not to be called by the name of the whole
+    is_quoted = text.startswith("`") and text.find("`", 1) == len(text) - 1
+    return f"({text})" if wrap and not is_quoted and any(sign in text for sign in SIGNS) else text
 
 
-def named(trace: Trace, i: int) -> str:  # noqa: C901, PLR0911  # one case a line
+def named(trace: Trace, i: int) -> str:  # noqa: PLR0911  # one case a line
     """A value by name: an argument; a variable of the source; a short formula; the output of a module, an operator."""
     node = trace.nodes[i]
     if node.op == "placeholder":
@@ -165,20 +169,25 @@ def named(trace: Trace, i: int) -> str:  # noqa: C901, PLR0911  # one case a lin
         return str(role)
     if sigma := _of_norm(trace, i):
         return sigma
-    origin = origin_of(trace, i)
-    if not origin.module[0] and (short := _short(trace, i)):
-        return short
-    is_known = is_backward(node) and i not in trace.gradients
-    if is_known and (text := _written(trace, i, 3)) and LEFT_OUT not in text and len(text) <= LONG:
+    if text := quoted(trace, i) or _short(trace, i):
         return text
-    kind = f"{operator(origin.operator)}{of(origin.module)}"
-    if not is_backward(node):
-        return f"the {kind}"
-    return f"the gradient to the {kind}" if i in trace.gradients else f"a term in the backward pass of the {kind}"
+    is_known = is_backward(node) and i not in trace.gradients
+    if is_known and (text := _written(trace, i, 3)) and LEFT_OUT not in text and len(text) <= SHORT:
+        return text
+    return named_operator(trace, i)
+
+
+def named_operator(trace: Trace, i: int) -> str:
+    """A value by its operator."""
+    origin = origin_of(trace, i)
+    back = "the gradient to " if i in trace.gradients else "a term in the backward pass of "
+    return f"{back if is_backward(trace.nodes[i]) else ''}the {operator(origin.operator)}{of(origin.module)}"
 
 
 def _short(trace: Trace, i: int) -> str:
-    """A formula of names alone, if it is a short one."""
+    """A formula of names alone, if it is a short one, and of no module that has a name."""
+    if origin_of(trace, i).module[0]:
+        return ""
     inner = trace.gradients if is_backward(trace.nodes[i]) else ()
     text = _written(trace, i, 2) if i not in inner else ""
     is_plain = not any(word in text for word in (LEFT_OUT, "the ", "where"))

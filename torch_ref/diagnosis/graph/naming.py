@@ -1,8 +1,9 @@
 """How a node, its arguments and the paths back through it are called in a sentence."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.formulas import SILENT, formula, named
@@ -10,6 +11,8 @@ from torch_ref.diagnosis.graph.nodes import is_backward, is_real
 from torch_ref.diagnosis.graph.origin import in_time, origin_of
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.vocabulary import operator
+
+aten: Any = torch.ops.aten
 
 
 def subject(trace: Trace, i: int) -> str:
@@ -55,6 +58,16 @@ def _source(trace: Trace, argument: Node) -> int | str:
     """The name of an argument of the case, or the number of the operator that gives it."""
     i = trace.position[argument]
     return trace.names[i] if i < len(trace.names) else trace.number(i)
+
+
+def squared(trace: Trace, group: Sequence[int]) -> str:
+    """The square of a value by itself, if these are the gradients to one of its two factors; nothing otherwise."""
+    there = [trace.nodes[j] for j in trace.blocks.get(trace.number(group[0]), ())]
+    product = next((node for node in there if not is_backward(node) and node.target is aten.mul.Tensor), None)
+    is_half = len({trace.number(i) for i in group}) == len(group) and group[0] in trace.gradients
+    if product is None or product.args[0] is not product.args[1] or not is_half:
+        return ""
+    return named(trace, trace.position[product])
 
 
 def argument(trace: Trace, i: int, j: int) -> str:

@@ -8,11 +8,12 @@ import torch
 from torch_ref.diagnosis.graph.change import Change
 from torch_ref.diagnosis.graph.edges import original
 from torch_ref.diagnosis.graph.explanation import GRADIENTS_ALONE, Explanation
-from torch_ref.diagnosis.graph.formulas import named
-from torch_ref.diagnosis.graph.naming import argument, role, subject
+from torch_ref.diagnosis.graph.formulas import formula
+from torch_ref.diagnosis.graph.naming import argument, role, squared, subject
 from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.phrases_of_operators import (
     always,
+    another,
     constant,
     constant_in_a_term,
     in_place_of,
@@ -36,6 +37,8 @@ def phrase(trace: Trace, explanation: Explanation) -> str:
     roles = dict.fromkeys(role(trace.nodes[i]) for i in explanation.group)
     if explanation.change.kind == "cut" and len(roles) > 1 and all(roles):
         return f"{' and '.join(roles)} are missing"
+    if explanation.change.kind == "cut" and (both := squared(trace, explanation.group)):
+        return f"a factor 2 is missing: of {both}, one of the two factors alone is differentiated"
     if explanation.change.kind == "cut" and explanation.way in GRADIENTS_ALONE:
         return f"{subject(trace, explanation.group[0])} is taken to be 0"
     return _told(trace, explanation.group[0], explanation.change)
@@ -83,11 +86,13 @@ def _skipped(trace: Trace, i: int, j: int, is_above: bool) -> str:  # noqa: FBT0
     return f"{subject(trace, i)} is a copy of {subject(trace, j)}"
 
 
-def _another(trace: Trace, i: int, j: int, other: int, taken: int) -> str:
-    what, right = named(trace, other), argument(trace, i, j)
-    if what == right:
-        return f"{right} is that of another step, {'earlier' if other < taken else 'later'}"
-    return f"{what} is used in place of {right}"
+def _edge(trace: Trace, i: int, j: int, change: Change) -> str:
+    """What one user of a value does not see."""
+    node = trace.nodes[i]
+    if node.target is aten.where.self and change.kind == "cut" and i in trace.gradients:
+        condition = formula(trace, trace.position[node.args[0]], 3)
+        return f"{subject(trace, i)} is cut: zero {'where' if j == 1 else 'except where'} {condition}"
+    return _told(trace, trace.position[original(node.args[j])], change)
 
 
 def _block(trace: Trace, i: int, axis: int, k: int, count: int, *, dropped: bool) -> str:
@@ -174,14 +179,14 @@ TOLD: dict[str, Callable[..., str]] = {
     "the step after": lambda t, i, j: f"{argument(t, i, j)} is that of the step after",
     "the first step": lambda t, i, j: f"{argument(t, i, j)} is that of the first step every time",
     "the last step": lambda t, i, j: f"{argument(t, i, j)} is that of the last step every time",
-    "another value": _another,
+    "another value": another,
     "stride ignored": lambda *_: "the stride is not taken into account",
     "stray": stray,
     "in place of": in_place_of,
     "constant in a term": constant_in_a_term,
     "weighted": weighted,
     "scaled": scaled,
-    "edge": lambda t, i, j, change: f"{_told(t, t.position[original(t.nodes[i].args[j])], change)}, here alone",
+    "edge": _edge,
     "always": lambda t, i, value: always(t, i, value=value),
     "all counted": lambda *_: "all are counted, those that are left out too",
 }

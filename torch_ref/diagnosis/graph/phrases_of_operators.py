@@ -1,18 +1,20 @@
 """What is wrong with an operator, by what stands in its place."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import torch
 from torch.fx import Node
 
 from torch_ref.diagnosis.factors import Factor
-from torch_ref.diagnosis.graph.formulas import BETWEEN, formula
+from torch_ref.diagnosis.graph.formulas import BETWEEN, formula, named
 from torch_ref.diagnosis.graph.naming import argument, one_path, role, subject
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.origin import origin_of
+from torch_ref.diagnosis.graph.quoted import quoted
 from torch_ref.diagnosis.graph.slopes import activation_of
 from torch_ref.diagnosis.graph.trace import Trace
+from torch_ref.diagnosis.graph.uses import step_of
 from torch_ref.diagnosis.graph.vocabulary import operator
 
 aten: Any = torch.ops.aten
@@ -37,7 +39,8 @@ def passed_on(trace: Trace, i: int, j: int) -> str:  # noqa: PLR0911  # one case
         node.target in (aten.mul.Tensor, aten.mul.Scalar, aten.div.Tensor, aten.div.Scalar)
         and len([a for a in node.args if isinstance(a, Node)]) == 1
     )
-    if (found := activation_of(trace, i)) and node.args[j] is trace.nodes[found[2]] and not constant:
+    is_product = origin_of(trace, i).operator.removesuffix("_") in ("mul", "div")
+    if not is_product and (found := activation_of(trace, i)) and node.args[j] is trace.nodes[found[2]] and not constant:
         return f"the derivative of the {operator(origin_of(trace, i).operator)} is missing"
     if node.target in (aten.div.Tensor, aten.div.Scalar) and j == 0:
         return f"the division by {argument(trace, i, 1)} is missing"
@@ -49,7 +52,8 @@ def passed_on(trace: Trace, i: int, j: int) -> str:  # noqa: PLR0911  # one case
         kind = "factor" if node.target in factors else "term"
         what = argument(trace, i, other)
         what = what if what.startswith(("a ", "the gradient")) else f"the {kind} {what.removeprefix('the ')}"
-        return f"{role(node.args[other]) or what} is missing"
+        of = f" of {text}" if not others and (text := quoted(trace, i)) else ""  # a constant
+        return f"{role(node.args[other]) or what}{of} is missing"
     return f"the {operator(str(node.target).removeprefix('aten.').partition('.')[0])} is left out"
 
 
@@ -70,14 +74,15 @@ def not_moved(trace: Trace, i: int) -> str:
     """Elements are not where they belong."""
     target = trace.nodes[i].target
     if target is aten.flip.default:
-        return f"{argument(trace, i, 0)} is not flipped: its order along axis {node_axes(trace, i)} is not reversed"
+        return f"{argument(trace, i, 0)} is not flipped: its order along {last_axes(trace, i)} is not reversed"
     return "the mask is not applied" if target is aten.where.self else transposed(formula(trace, i, 3, top=False))
 
 
-def node_axes(trace: Trace, i: int) -> str:
-    """The axes that an operator is about."""
-    axes: Any = trace.nodes[i].args[1]
-    return " and ".join(map(str, axes))
+def last_axes(trace: Trace, i: int) -> str:
+    """The axes that an operator is about; what it is about may have more than the user's array, the last are alike."""
+    shape, flipped = trace.values[i].shape, cast("Sequence[int]", trace.nodes[i].args[1])
+    axes = sorted(axis - len(shape) for axis in flipped if shape[axis] > 1)
+    return " and ".join(f"axis {axis}" for axis in axes)
 
 
 def not_summed(trace: Trace, i: int) -> str:
@@ -160,3 +165,16 @@ def scaled(trace: Trace, i: int, factor: Factor) -> str:
     if node.target in SCALINGS and len(constants) == 1 and not factor.powers:
         return f"{factor.constant * constants[0]:.6g} stands in place of {constants[0]:.6g}"
     return f"{subject(trace, i)} is {factor} times what it should be"
+
+
+def another(trace: Trace, i: int, j: int, other: int, taken: int) -> str:
+    """A value that is another one's."""
+    is_term = is_backward(trace.nodes[other]) and other not in trace.gradients
+    what, right = formula(trace, other, 3, top=False) if is_term else named(trace, other), argument(trace, i, j)
+    line, here = origin_of(trace, other).line, origin_of(trace, i).line
+    if what != right:
+        return f"{what} is used in place of {right}"
+    if line != here:
+        return f"{right} is that of `{line}`"
+    late = step_of(trace, other) - step_of(trace, taken)
+    return f"{right} is that of another step{', later' if late > 0 else ', earlier' if late < 0 else ''}"

@@ -1,6 +1,6 @@
 """Another value of the same shape in an argument's place: of another time step, of another operator."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from typing import Any, TypeAlias
 
@@ -17,8 +17,12 @@ Slot: TypeAlias = dict[int, int]  # by time step, the position of a value
 
 
 def uses(trace: Trace, group: Group, *, of_steps: bool) -> Iterator[Change]:
-    """Each argument of these nodes replaced: by that of the step before or after, or by each other value there is."""
-    for j in range(len(trace.nodes[group[0]].args)):
+    """Each argument of these nodes replaced: by that of the step before or after, or by each other value there is.
+
+    Gradients last: where either of two factors may be of another step, it is the state, not what comes in.
+    """
+    arguments = trace.nodes[group[0]].args
+    for j in sorted(range(len(arguments)), key=lambda j: _is_gradient(trace, arguments[j])):
         given = [of.args[j] for i in group if len((of := trace.nodes[i]).args) > j]
         if len(given) < len(group) or not all(isinstance(a, Node) for a in given):
             continue
@@ -33,6 +37,10 @@ def uses(trace: Trace, group: Group, *, of_steps: bool) -> Iterator[Change]:
             yield from _of_other_nodes(trace, group[0], j, taken[0])
 
 
+def _is_gradient(trace: Trace, argument: Any) -> bool:
+    return isinstance(argument, Node) and trace.position[argument] in trace.gradients
+
+
 def _of_other_steps(trace: Trace, group: Group, j: int, taken: list[int]) -> Iterator[Change]:
     if len(group) < 2 or len(set(taken)) < len(taken):
         return
@@ -41,7 +49,12 @@ def _of_other_steps(trace: Trace, group: Group, j: int, taken: list[int]) -> Ite
     after = [*in_order, *(i for i in alike if i > in_order[-1])][1 : len(in_order) + 1]
     before = [None, *in_order[:-1]]
     firsts, lasts = [in_order[0]] * len(in_order), [in_order[-1]] * len(in_order)
-    for what, others in ("step before", before), ("step after", after), ("first step", firsts), ("last step", lasts):
+    instead: tuple[Sequence[int | None], ...] = before, after, firsts, lasts
+    at = dict(zip(taken, (step_of(trace, i) for i in group), strict=True))
+    names = ["step before", "step after", "first step", "last step"]
+    if at[in_order[0]] > at[in_order[-1]]:  # computed by the backward pass, the last step first
+        names = ["step after", "step before", "last step", "first step"]
+    for what, others in zip(names, instead, strict=True):
         if len(others) == len(in_order):
             to = dict(zip(in_order, others, strict=True))
             yield Change(

@@ -50,7 +50,8 @@ def sentence(trace: Trace, explanation: Explanation) -> Words:
     where = place(source(trace, i))
     cut = explanation.change.kind == "cut"
     text = f"{what}, {PASS[explanation.way].format(where)}{at_steps(trace, explanation.group, cut=cut)}"
-    told = Words(what, f"{text}.{_expected(trace, i, explanation.change.kind)}")
+    elsewhere = "; elsewhere it is right" if explanation.change.kind == "edge" and " where " not in what else ""
+    told = Words(what, f"{text}{elsewhere}.{_expected(trace, i, explanation.change.kind)}")
     if explanation.before:
         before = sentence(trace, explanation.before)
         return Words(f"{before.name}; {told.name}", f"{before.text} And {told.text}")
@@ -111,7 +112,9 @@ def at_steps(trace: Trace, group: Group, *, cut: bool = False) -> str:
         return ""
     count, at = several[0].steps, sorted({step.step + 1 for step in several})
     if not in_time(trace, _told(trace, group[0])):  # a line that is run for one thing and another
-        return "" if len(at) == count else f", the {' and '.join(map(_ordinal, at))} of {count} times that it is run"
+        return (
+            "" if len(at) == count else f", the {' and '.join(map(_ordinal, at))} of {count} that come from this line"
+        )
     if len(at) == count:
         return f", at each of the {count} steps"
     truncated = cut and at in (list(range(1, count)), list(range(2, count + 1)))

@@ -1,0 +1,117 @@
+"""What is said of a mistake is true: of which step, of which line, of which of two factors."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.diagnosis.graph.test_search import findings_of
+from torch_ref import Operator, check
+from torch_ref.diagnosis.graph.search import Search
+
+STEPS = 4
+
+
+def recurrence(x, C):
+    h = torch.zeros_like(x[:, 0])
+    ys = []
+    for t in range(STEPS):
+        h = x[:, t] * h + x[:, t]
+        ys.append((h * C).sum(-1))
+    return torch.stack(ys, 1)
+
+
+def of_recurrence(shift):
+    """∂/∂C with the states of another step, `shift` later."""
+
+    def candidate(g, x, C):
+        h = [np.zeros_like(x[:, 0])]
+        for t in range(STEPS):
+            h.append(x[:, t] * h[-1] + x[:, t])
+        y = np.stack([(of * C).sum(-1) for of in h[1:]], 1)
+        dC, dh, dx = np.zeros_like(C), np.zeros_like(h[0]), np.zeros_like(x)
+        for t in reversed(range(STEPS)):
+            taken = h[t + 1 + shift] if t + 1 + shift <= STEPS else h[0]
+            dC += (g[:, t, None] * taken).sum(0)
+            dh = dh + g[:, t, None] * C
+            dx[:, t] = dh * (h[t] + 1)
+            dh = dh * x[:, t]
+        return y, (dx, dC)
+
+    return candidate
+
+
+def test_a_step_before_is_before_in_the_time_of_the_model_and_the_state_is_named_by_its_text():
+    reference = Operator(
+        recurrence, lambda r, n: {"x": r.standard_normal((n, STEPS, 3)), "C": r.standard_normal(3)}, batch=(2, 6)
+    )
+    (finding,) = findings_of(of_recurrence(-1), reference)
+    assert finding.text.startswith("∂/∂C: `x[:, t] * h + x[:, t]` is that of the step before, in the backward pass")
+
+
+def two_sums(x):
+    rows = x - torch.logsumexp(x, -1, keepdim=True)
+    both = rows - torch.logsumexp(rows, -2, keepdim=True)
+    return both * both
+
+
+def halves(x):
+    length = (x * x).sum(-1, keepdim=True)
+    return x * length
+
+
+def smaller(x, y):
+    return 3 * torch.minimum(x * y, x.clamp(-0.5, 0.5) * y)
+
+
+def of_two_sums(g, x):
+    rows = x - np.log(np.exp(x).sum(-1, keepdims=True))
+    both = rows - np.log(np.exp(rows).sum(-2, keepdims=True))
+    d = 2 * g * both
+    d = d - np.exp(both) * d.sum(-2, keepdims=True)
+    return both**2, (d - np.exp(both) * d.sum(-1, keepdims=True),)
+
+
+def of_halves(g, x):
+    length = (x * x).sum(-1, keepdims=True)
+    return x * length, (g * length + x * (g * x).sum(-1, keepdims=True),)
+
+
+def of_smaller(g, x, y):
+    clipped = x.clip(-0.5, 0.5)
+    inner = abs(x) < 0.5
+    dy = np.where(inner, g * x, np.where(x * y < clipped * y, 0, g * clipped))
+    return 3 * np.minimum(x * y, clipped * y), (3 * np.where(inner, g * y, 0), 3 * dy)
+
+
+def rows(*names):
+    return lambda rng, batch: {name: rng.standard_normal((batch, 3, 4)) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("function", "candidate", "names", "words"),
+    [
+        (halves, of_halves, "x", "a factor 2 is missing: of `x * x`, one of the two factors alone is differentiated"),
+        (smaller, of_smaller, "xy", "is cut: zero except where `x * y` = `x.clamp(-0.5, 0.5) * y`, in"),
+        (
+            two_sums,
+            of_two_sums,
+            "x",
+            "exp(`rows` - `torch.logsumexp(rows, -2, keepdim=True)`) is used in place of exp(`x` - ",
+        ),
+    ],
+    ids=["a square", "a minimum", "another line"],
+)
+def test_of_which_operand_and_under_which_condition(function, candidate, names, words):
+    (finding,) = findings_of(candidate, Operator(function, rows(*names), batch=(2, 6)))
+    assert words in finding.text
+
+
+def test_what_was_not_tried_is_not_said_to_be_unknown(monkeypatch):
+    monkeypatch.setattr(Search, "is_late", lambda self: setattr(self, "stopped", True) or True)
+    reference = Operator(halves, rows("x"), batch=(2, 6))
+    texts = [
+        of.text
+        for of in check(lambda g, x: (x * (x * x).sum(-1, keepdims=True), (g**3,)), reference=reference).findings
+    ]
+    assert any(text.startswith("Not found: the search stopped after") and "Wrong: ∂/∂x" in text for text in texts)
+    assert not any("No mistake known" in text for text in texts)
