@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from torch_ref.any_order import SumsInAnyOrder
+from torch_ref.any_order import SumsInAnyOrder, decomposes
+from torch_ref.torch_private import DECOMPOSITIONS
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 U = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}
@@ -150,9 +151,35 @@ def test_sums_of_integers_and_what_only_moves_elements_are_exact(function):
         assert torch.equal(function(x), result)
 
 
+@pytest.mark.parametrize(
+    ("convolution", "shape"), [(F.conv1d, (1, 32, 1)), (F.conv_transpose1d, (32, 1, 1))], ids=["plain", "transposed"]
+)
+def test_a_convolution_sums_over_its_inputs(convolution, shape):
+    """32 of them into one output, each weighted by one number."""
+    with SumsInAnyOrder(0) as mode:
+        convolution(normal(1, 32, 4), normal(*shape))
+    assert mode.found
+
+
+@pytest.mark.parametrize("mask", [-torch.inf, torch.finfo(torch.float64).min])
+def test_what_masks_are_made_of_stays_what_it_is(mask):
+    x = normal(64)
+    x[7] = mask
+    with SumsInAnyOrder(0) as mode:
+        assert x.sum() == mask
+    assert mode.found
+
+
 def test_short_sums_are_left_alone():
     """Fewer than 32 terms."""
     for terms, found in ((31, False), (32, True)):
         with SumsInAnyOrder(0) as mode:
             normal(terms).sum()
         assert mode.found == found
+
+
+def test_a_decomposition_need_not_round_as_the_operator_does():
+    operands, operator = (normal(64, 64), [64], None, None, 1e-5), torch.ops.aten.native_layer_norm.default
+    whole, parts = operator(*operands)[0], DECOMPOSITIONS[operator](*operands)[0]
+    assert not torch.equal(whole, parts)
+    assert decomposes(operator, operands, {})

@@ -394,3 +394,22 @@ def test_what_is_allowed_before_any_replay_is_hardly_ever_more_than_after_all(dt
     assert max(more) < 1.5
     assert np.mean(np.array(more) > 1) < 0.05
     assert np.median(more) > 0.2  # it explains something
+
+
+def test_a_small_cross_entropy_moves_to_either_side():
+    """By what log(1 - S) is off, in code that takes it: 2u times log S, which no rounding of S moves so far."""
+    sigmoid, label = torch.tensor([1e-10], dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    plain = F.binary_cross_entropy(sigmoid, label)
+    moved = []
+    for seed in range(8):
+        with DifferentRounding(seed):
+            moved.append(float(F.binary_cross_entropy(sigmoid, label) - plain))
+    assert min(moved) < -1e-15
+    assert max(moved) > 1e-15
+
+
+def test_a_quotient_of_integers_is_floored_as_one_whatever_the_operator_did_before():
+    numbers = torch.arange(1.0, 101.0, dtype=torch.float64)
+    with DifferentRounding(0):
+        torch.div(numbers, 3, rounding_mode=None)
+        assert torch.equal(torch.div(3 * numbers, numbers, rounding_mode="floor"), torch.full_like(numbers, 3))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from torch_ref import Operator, check
+from torch_ref.reference.calls import SPARSE
 
 REFERENCE = Operator(
     lambda x, w: x @ w, lambda rng, batch: {"x": rng.standard_normal((batch, 4)), "w": rng.standard_normal((4, 3))}
@@ -37,3 +38,11 @@ def test_it_goes_red_at_the_defaults(candidate, dtype):
 def test_what_is_right_stays_green(dtype):
     report = check(with_gradients(lambda _, g: g), reference=REFERENCE, dtype=dtype)
     assert report.passed, str(report)
+
+
+def test_a_sparse_upstream_gradient_is_0_in_half_and_as_it_was_in_the_rest():
+    batch = 500
+    upstream = REFERENCE.cases.draw(batch, seed=0, kind=SPARSE).arguments["upstream"]
+    kept = upstream[upstream != 0]
+    assert abs(kept.size / upstream.size - 0.5) < 0.05
+    assert abs(kept.std() - 1) < 0.1
