@@ -19,6 +19,9 @@ def test_save_writes_the_smallest_failing_case(mine, capsys):
         assert saved["inputs"].shape == (2, 1)
         assert {"targets", "W1", "B1", "W2", "B2", "autograd_loss", "candidate_dL_dW1"} <= set(saved)
         np.testing.assert_allclose(saved["candidate_dL_dB1"] * 2, saved["autograd_dL_dB1"], rtol=1e-12)
+    capsys.readouterr()
+    assert main([mine, "--case", "case.npz"]) == 1
+    assert "averaged" in capsys.readouterr().out  # what the mistake is, of a saved case too
     assert main([NUMPY, "--cases", "8", "--save", "none.npz"]) == 0
     assert "nothing failed" in capsys.readouterr().err
     assert not Path("none.npz").exists()
