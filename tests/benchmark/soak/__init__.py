@@ -1,0 +1,1 @@
+"""Right code on very many cases: is any of it rejected?"""
