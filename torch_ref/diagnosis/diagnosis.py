@@ -1,9 +1,8 @@
 """Why results and gradients disagree: which explanation gives the candidate's own numbers."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TypeAlias
 
 import numpy as np
 
@@ -19,11 +18,10 @@ from torch_ref.diagnosis.sizes import only_for
 from torch_ref.diagnosis.widened import right_when_wider, widest
 from torch_ref.errors import UnusableError
 from torch_ref.outcome import Outcome
-from torch_ref.reference.base import BaseReference
+from torch_ref.reference.base import BaseReference, Detector
 from torch_ref.results import Comparison, Finding
 
 UNKNOWN = "No mistake known here gives these numbers."
-Detector: TypeAlias = Callable[[Evidence, list[str]], Iterable[Finding]]
 
 
 def explain_failure(candidate: Candidate, reference: BaseReference, outcome: Outcome, failure: Comparison) -> None:

@@ -28,7 +28,8 @@ def of_kind(
     if kind == ZEROS:
         for array in x, W1, W2:  # but for the first column, so that no G1 is 0, where a ReLU has a kink
             array[:, 1:] *= rng.integers(0, 2, array[:, 1:].shape)
-        x[:, 1:][:, -1:] = 0  # as a pixel at the edge
+        if x.shape[1] > 1:
+            x[:, -1] = 0  # as a pixel at the edge
         B1[:] = B2[:] = 0
     elif kind == EQUAL:
         x[:], W1[:], B1[:], W2[:] = x[0], W1[0], B1[0], W2[:, :1]
