@@ -338,6 +338,20 @@ def test_gelu_by_itself_is_replayed_part_by_part(approximate, dtype):
 
 
 @DTYPES
+def test_a_sixth_that_torch_has_in_single_precision_is_no_mistake_of_others(dtype):
+    """Torch's backward pass of the hardsigmoid multiplies by a float32 in float64 too."""
+
+    def hardsigmoid(upstream, x, factor=1):
+        inside = (x > -3) & (x < 3)
+        return np.clip(x / 6 + 0.5, 0, 1), (np.where(inside, factor * upstream / 6, 0).astype(x.dtype),)
+
+    reference = Operator(F.hardsigmoid, lambda rng, batch: {"x": 3 * rng.standard_normal((batch, 4))})
+    assert check(hardsigmoid, reference=reference, dtype=dtype).passed
+    wrong = partial(hardsigmoid, factor=1 + 1e-5)
+    assert not check(wrong, reference=reference, dtype=dtype, cases=10).passed
+
+
+@DTYPES
 def test_arguments_lose_their_last_bits_and_what_is_exact_or_equal_stays_that(dtype):
     case = draw(7, 3, 5, 2, seed=3, dtype=dtype)
     row, exact = case.arguments["inputs"][0], [0.0, 1.0, -3.0]
