@@ -123,7 +123,7 @@ LONG = {
         (6,),
         classes,
     ),
-    "images of 64 × 64": lambda: (
+    "images of 64 by 64": lambda: (
         reference(nn.Conv2d(1, 2, 3, padding=1), F.mse_loss, normal(1, 64, 64), normal(2, 64, 64), 4),
         (4,),
         convolution,
