@@ -26,12 +26,15 @@ BATCH = 4
 COMPARED = "torch gradcheck", "torch gradcheck, fast", "jax check_grads"
 NETWORKS = (2, 2, 1, 4), (2, 8, 1, 64), (16, 32, 1, 1024), (784, 128, 10, 256), (784, 512, 10, 4096)  # and batch
 FEW, MANY = 40, 140  # cases of a check: the explicit ones, ordinary and saturated, are among the few already
-# Gross mistakes, one that shows in some cases only, and a small one.
+# Gross mistakes, one that shows in some cases only, and smaller and smaller ones, down to what rounding may explain.
 WRONG = {
     "W2 doubled": STRAY_2,
     "all wrong": changed(**{name: lambda grad, _: 2 * grad for name in ("loss", "W1", "B1", "W2", "B2")}),
     "W1 doubled from a batch of 3": changed(W1=lambda grad, a: grad * (1 + (len(a.inputs) >= 3))),
-    "W1 off by 1e-9": changed(W1=lambda grad, _: grad * (1 + 1e-9)),
+    **{
+        f"W1 off by {error:g}": changed(W1=lambda grad, _, error=error: grad * (1 + error))
+        for error in (1e-9, 1e-12, 1e-13, 3e-14)
+    },
 }
 
 
