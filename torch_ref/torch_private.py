@@ -17,6 +17,8 @@ DECOMPOSITIONS: Mapping[Any, Callable[..., Any]] = {
 }
 # The operator of .to(dtype), .double() and their like.
 TO_COPY: Any = torch.ops.aten._to_copy  # noqa: SLF001
+# The operator of .item(), of bool() and int().
+READ: Any = torch.ops.aten._local_scalar_dense.default  # noqa: SLF001
 # What torch warns of when a loss broadcasts its arguments.
 TARGET_SIZE_WARNING = "target size"
 

@@ -10,7 +10,7 @@ import torch
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.change import CONSTANTS, Change
-from torch_ref.diagnosis.graph.nodes import Values
+from torch_ref.diagnosis.graph.nodes import Values, trusts_integers
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.torch_private import operator_of
 
@@ -30,11 +30,11 @@ def constants(node: Node) -> Iterator[Change]:
     """Another number in place of each constant, one that comes from it or one of the usual."""
     if node.target in SHAPES:
         return
-    for j, constant in enumerate(node.args):
-        for other in others(constant):
-            yield Change(CONSTANTS, "constant", (j, other), partial(_with_constant, j, other))
-    for key, constant in node.kwargs.items():
-        for other in others(constant):
+    tags = getattr(node.target, "tags", ())
+    is_checked = (torch.Tag.core in tags or torch.Tag.pointwise in tags) and not trusts_integers(node)
+    given: list[tuple[int | str, Any]] = [*enumerate(node.args), *node.kwargs.items()]
+    for key, constant in given:
+        for other in others(constant) if is_checked or isinstance(constant, float) else ():
             yield Change(CONSTANTS, "constant", (key, other), partial(_with_constant, key, other))
 
 

@@ -14,6 +14,10 @@ from torch_ref.torch_private import operator_of, tracing
 aten: Any = torch.ops.aten
 OURS = Path(torch.__file__).parent, Path(__file__).parents[2]  # lines of torch and of this package say little
 Values: TypeAlias = list[Any]  # of the nodes, by position
+INDEXED = {
+    *(aten.gather, aten.scatter, aten.scatter_add, aten.scatter_reduce, aten.index, aten.index_put, aten.index_select),
+    *(aten.index_add, aten.embedding),
+}
 
 
 @cache
@@ -44,10 +48,41 @@ def is_real_or_mask(value: Any) -> bool:
     return is_real(value) or (isinstance(value, Tensor) and value.dtype is torch.bool)
 
 
+def trusts_integers(node: Node) -> bool:
+    """Whether its kernel takes a tensor's integers as they are, places in another: others may end the process."""
+    if torch.Tag.pointwise in getattr(node.target, "tags", ()):
+        return False
+    given = [other.meta.get("val") for other in node.all_input_nodes]
+    is_selection = any(map(_is_whole, given)) and any(map(is_real, given))
+    return is_selection and getattr(node.target, "overloadpacket", None) not in INDEXED
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dtype in (torch.int64, torch.int32)
+
+
+@cache
+def _with_its_integers(node: Node) -> Callable[..., Any]:
+    """Its operator, which takes no other integers than those that it was given first, as it was traced."""
+    first: list[Tensor] = []
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        integers = [a for a in args if _is_whole(a)]
+        if not first:
+            first.extend(integers)
+        if len(first) != len(integers) or not all(map(torch.equal, first, integers)):
+            raise ValueError(f"{node.target} would trust these")
+        return node.target(*args, **kwargs)  # type: ignore[operator]  # an operator
+
+    return call
+
+
 def target_of(node: Node) -> Any:
     """An edit may have changed the strides: a view then has to copy. And a copy has no derivative."""
     if node.target is aten.copy.default:
         return lambda old, new, *_: new.expand_as(old).to(old.dtype)
+    if trusts_integers(node):
+        return _with_its_integers(node)
     return torch.reshape if node.target in (aten.view.default, operator_of("_unsafe_view").default) else node.target
 
 

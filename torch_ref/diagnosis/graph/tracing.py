@@ -11,11 +11,12 @@ from torch.fx import GraphModule
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from torch_ref.cases.case import UPSTREAM, Case
+from torch_ref.diagnosis.graph.in_place import make_functional
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.textbook import table
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.reference.base import BaseReference
-from torch_ref.torch_private import out_of_place, tracing
+from torch_ref.torch_private import READ, DispatchMode, tracing
 
 aten: Any = torch.ops.aten
 
@@ -45,7 +46,8 @@ def trace(reference: BaseReference, case: Case, like: Trace | None = None) -> Tr
 
     def computed(*arguments: Tensor) -> tuple[Tensor, ...]:
         named = dict(zip(case.arguments, arguments, strict=True))
-        results = forward(named)
+        with _NumbersRead():
+            results = forward(named)
         roots = [result for result in results if result.requires_grad]
         if like is None:
             tracing().remember_forward([result.grad_fn for result in roots])
@@ -64,6 +66,7 @@ def trace(reference: BaseReference, case: Case, like: Trace | None = None) -> Tr
         for note in notes if first else ():
             stack.enter_context(note)
         graph = tracing().make_fx(computed, decomposition_table=table(), record_stack_traces=first)(*tensors)
+    make_functional(graph)
     if like is not None:
         if _pattern(graph) != _pattern(like.graph):
             raise NotTracedError("its graph is another one for each batch")
@@ -72,6 +75,13 @@ def trace(reference: BaseReference, case: Case, like: Trace | None = None) -> Tr
     _tidy(graph)
     names = (*reference.results, *case.differentiated)
     return Trace(graph, case, [tensor.detach() for tensor in tensors], names)
+
+
+class _NumbersRead(DispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    """While entered, a model may read a number out of a tensor, by .item() or `if`: each case has its own graph."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0].tolist() if func is READ else func(*args, **(kwargs or {}))
 
 
 @contextmanager
@@ -97,15 +107,13 @@ def _modules_noted(module: nn.Module | None) -> Iterator[None]:
 
 
 def _pattern(graph: GraphModule) -> list[str]:
-    """What must be alike for an edit to be carried over to another case; in place or not is."""
-    return [f"{str(node.target).replace('_.', '.')} {len(node.args)}" for node in graph.graph.nodes]
+    """What must be alike for an edit to be carried over to another case."""
+    return [f"{node.target} {len(node.args)}" for node in graph.graph.nodes]
 
 
 def _tidy(graph: GraphModule) -> None:
-    """add_ becomes add, and so on: else a replay writes into the values kept. What is saved is what it was saved of."""
+    """What is saved is what it was saved of."""
     for node in graph.graph.nodes:
-        if node.op == "call_function" and isinstance(node.target, type(aten.add.Tensor)):
-            node.target = out_of_place(node.target) or node.target
         if is_backward(node):
             for argument in node.all_input_nodes:
                 source = argument

@@ -1,0 +1,121 @@
+"""What people write in a model is traced: writes into parts of tensors, numbers that are read out of one."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tests.diagnosis.graph.test_search import findings_of
+from torch_ref import Operator, check
+from torch_ref.diagnosis.graph.replaying import replay
+from torch_ref.diagnosis.graph.trace import Trace
+from torch_ref.diagnosis.graph.tracing import trace
+
+
+def steps_into_one_tensor(x, W):
+    """A recurrent network that writes each state into its place."""
+    states, h = torch.zeros_like(x), torch.zeros_like(x[:, 0])
+    for t in range(x.shape[1]):
+        h = torch.tanh(x[:, t] + h @ W)
+        states[:, t] = h
+    return states
+
+
+def read_again(x, W):
+    states = torch.zeros_like(x)
+    row = states[:, 0]  # taken before it is written
+    states[:, 0] = x[:, 0] @ W
+    states[:, 1:] = x[:, :-1] * 2
+    states.transpose(1, 2)[:, 0] += 1
+    return states * row[:, None]
+
+
+def masked(x, W):
+    y = x @ W
+    y[y < 0] *= 0.1
+    y[..., 0].mul_(3)
+    y.diagonal(dim1=1, dim2=2).add_(1)
+    y.view(-1)[:2] = 0
+    return y.clamp_(max=2)
+
+
+def numbers_read(x, W):
+    if x.shape[1] > int(torch.tensor(2)) and x.detach().abs().max() < 1e6:
+        return x @ W / W.detach().norm().item()
+    return x
+
+
+def one_hot(x, W):
+    return x @ W * F.one_hot(torch.arange(x.shape[1]) % 3, 3).to(x.dtype)
+
+
+MODELS = steps_into_one_tensor, read_again, masked, numbers_read, one_hot
+
+
+def reference_of(model):
+    return Operator(
+        model, lambda rng, batch: {"x": rng.standard_normal((batch, 4, 3)), "W": rng.standard_normal((3, 3))}
+    )
+
+
+def traced(model) -> Trace:
+    reference = reference_of(model)
+    case = reference.cases.draw(2, seed=0)
+    with reference.lent() as evaluate:
+        right = evaluate(case)
+        graph = trace(reference, case)
+    made = graph.numbers({})
+    assert {name: array.shape for name, array in made.items()} == {name: array.shape for name, array in right.items()}
+    for name, array in right.items():
+        np.testing.assert_allclose(made[name], array, rtol=1e-13, atol=1e-15)
+    return graph
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_graph_gives_the_models_own_numbers_and_no_replay_writes_into_them(model):
+    graph = traced(model)
+    before = [value.clone() if isinstance(value, torch.Tensor) else value for value in graph.values]
+    for i in graph.everything:
+        node = graph.nodes[i]
+        replay(graph, {i: lambda trace, values, node: trace.call(node, values)}, graph.after([i]))
+        assert all(
+            torch.equal(one, other)
+            for one, other in zip(before, graph.values, strict=True)
+            if isinstance(one, torch.Tensor)
+        ), str(node)
+
+
+def by_hand(g, x, W):
+    """Of `steps_into_one_tensor`, with W where Wᵀ belongs."""
+    states = [np.zeros_like(x[:, 0])]
+    for t in range(x.shape[1]):
+        states.append(np.tanh(x[:, t] + states[-1] @ W))
+    dx, dW, dh = np.zeros_like(x), np.zeros_like(W), 0
+    for t in reversed(range(x.shape[1])):
+        dx[:, t] = (dh + g[:, t]) * (1 - states[t + 1] ** 2)
+        dW += states[t].T @ dx[:, t]
+        dh = dx[:, t] @ W
+    return np.stack(states[1:], 1), (dx, dW)
+
+
+def test_a_mistake_is_named_where_states_are_written_into_one_tensor():
+    (finding,) = findings_of(by_hand, reference_of(steps_into_one_tensor))
+    assert finding.tensors == ("x", "W")
+    assert "`W` is not transposed" in finding.text
+    assert "`h = torch.tanh(x[:, t] + h @ W)`" in finding.text
+
+
+def test_no_edit_gives_a_kernel_integers_that_it_would_trust():
+    """Torch's mean of embeddings ends the process when there are fewer rows than it is told, or others."""
+    reference = Operator(
+        lambda i, W: F.embedding_bag(i, W, mode="mean"),
+        lambda rng, batch: {"i": rng.integers(0, 4, (batch, 5)), "W": rng.standard_normal((4, 3))},
+    )
+
+    def candidate(g, i, W):
+        dW = np.zeros_like(W)
+        np.add.at(dW, i, np.repeat(g[:, None], 5, axis=1) ** 3)
+        return W[i].mean(axis=1), (dW,)
+
+    report = check(candidate, reference=reference, cases=4)
+    assert [finding.name for finding in report.findings] == ["unexplained"]
