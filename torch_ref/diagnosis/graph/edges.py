@@ -1,6 +1,6 @@
 """A change that one user of a value sees and the others do not: dL/dW without the slope, say, and dL/db with it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -15,11 +15,11 @@ from torch_ref.diagnosis.graph.trace import Trace
 aten: Any = torch.ops.aten
 
 
-def edges(trace: Trace, group: Group, changes: Mapping[int, list[Change]]) -> Iterator[Change]:
+def edges(trace: Trace, group: Group, changes: Callable[[int], list[Change]]) -> Iterator[Change]:
     """The simple changes of each argument of these nodes, where others use it too."""
     for j, argument in enumerate(trace.nodes[group[0]].args):
         if isinstance(argument, Node) and len(trace.users[a := trace.position[original(argument)]]) > 1:
-            for change in changes.get(a, ()):
+            for change in changes(a):
                 if change.rank == SIMPLE:
                     yield Change(EDGES, "edge", (j, change), partial(_seen, j, change))
 

@@ -31,6 +31,8 @@ BETWEEN = {
     aten.bmm.default: " @ ",
     aten.mv.default: " @ ",
     aten.dot.default: " @ ",
+    **dict.fromkeys((aten.logical_or.default, aten.bitwise_or.Tensor), " or "),
+    **dict.fromkeys((aten.logical_and.default, aten.bitwise_and.Tensor), " and "),
     **{
         overload: f" {sign} "
         for sign, packet in {"≠": aten.ne, "=": aten.eq, "<": aten.lt, "≤": aten.le, ">": aten.gt, "≥": aten.ge}.items()
@@ -54,6 +56,7 @@ AROUND = {
     aten.log.default: "log({})",
     aten.permute.default: "{}ᵀ",
     aten.abs.default: "|{}|",
+    **dict.fromkeys((aten.logical_not.default, aten.bitwise_not.default), "not {}"),
     aten.sign.default: "sign({})",
     aten.sin.default: "sin({})",
     aten.cos.default: "cos({})",
@@ -62,16 +65,10 @@ AROUND = {
     aten.embedding_dense_backward.default: "Σ {} of the same index",
 }
 SILENT = {
-    *(
-        aten.view.default,
-        operator_of("_unsafe_view").default,
-        aten.expand.default,
-        aten.unsqueeze.default,
-        aten.squeeze.dims,
-    ),
+    *(aten.view.default, operator_of("_unsafe_view").default, aten.expand.default, aten.unsqueeze.default),
     *(aten.clone.default, aten.alias.default, aten.detach.default, aten.squeeze.dim, aten.squeeze.default),
     *(operator_of("_to_copy").default, aten.slice.Tensor, aten.select.int, aten.unfold.default, aten.reshape.default),
-    *(aten.repeat.default, aten.lift_fresh_copy.default),
+    *(aten.repeat.default, aten.lift_fresh_copy.default, aten.squeeze.dims),
 }
 
 
@@ -179,9 +176,12 @@ def named(trace: Trace, i: int) -> str:  # noqa: PLR0911  # one case a line
 
 def named_operator(trace: Trace, i: int) -> str:
     """A value by its operator."""
-    origin = origin_of(trace, i)
-    back = "the gradient to " if i in trace.gradients else "a term in the backward pass of "
-    return f"{back if is_backward(trace.nodes[i]) else ''}the {operator(origin.operator)}{of(origin.module)}"
+    origin, back = (
+        origin_of(trace, i),
+        "the gradient to " if i in trace.gradients else "a term in the backward pass of ",
+    )
+    there = "a value within " if _is_inner(trace, i) else ""
+    return f"{back if is_backward(trace.nodes[i]) else there}the {operator(origin.operator)}{of(origin.module)}"
 
 
 def _short(trace: Trace, i: int) -> str:

@@ -10,7 +10,7 @@ from torch.fx import Node
 from torch_ref.diagnosis.graph.alike import Group, in_steps, same_source
 from torch_ref.diagnosis.graph.change import OTHERS, STEPS, Change
 from torch_ref.diagnosis.graph.nodes import Values, is_real, target_of
-from torch_ref.diagnosis.graph.origin import steps
+from torch_ref.diagnosis.graph.origin import steps, times
 from torch_ref.diagnosis.graph.trace import Trace
 
 Slot: TypeAlias = dict[int, int]  # by time step, the position of a value
@@ -64,7 +64,7 @@ def _of_other_steps(trace: Trace, group: Group, j: int, taken: list[int]) -> Ite
 
 def _of_other_slots(trace: Trace, group: Group, j: int, taken: list[int]) -> Iterator[Change]:
     """At each step the value of another slot."""
-    at = [step_of(trace, i) for i in group]
+    at = times(trace, group)
     for slot in slots(trace):
         others = [slot.get(step, -1) for step in at]
         if (
@@ -114,7 +114,7 @@ def slots(trace: Trace) -> list[Slot]:
     found: list[Slot] = []
     for group in same_source(trace, trace.everything):
         if in_steps(trace, group):
-            at = [step_of(trace, i) for i in group]
+            at = times(trace, group)
             found.append(dict(zip(at, group, strict=True)))
             for j in range(len(trace.nodes[group[0]].args)):
                 given = [trace.nodes[i].args[j] for i in group if len(trace.nodes[i].args) > j]

@@ -25,7 +25,7 @@ def windows(node: Node) -> Iterator[Change]:
     if noted.get("windows"):
         for which in "last", "first":
             yield Change(SIMPLE, "windows overwritten", (which,), partial(_of_one_pool, which))
-    for cut in ("end", "begin") if "bins" in noted else ():
+    for cut in ("end", "begin", "first", "last") if "bins" in noted else ():
         yield Change(CONSTANTS, "windows cut", (cut,), partial(_cut, noted["bins"], cut))
     for what, counts in noted.get("divisors", {}).items():
         yield Change(CONSTANTS, "another count", (what,), partial(_divided, counts))
@@ -69,20 +69,31 @@ def _of_one_pool(which: str, trace: Trace, values: Values, node: Node) -> Tensor
 
 
 def _cut(bins: Sequence[Sequence[tuple[int, int]]], where: str, trace: Trace, values: Values, node: Node) -> Tensor:
-    """terms: (..., windows, height, windows, width). Windows do not overlap: each ends where the next begins."""
+    """terms: (..., windows, height, windows, width). What is left of a window gets all that the window gives."""
     terms = trace.arg(node, 0, values)
     for axis, windows in zip((-4, -2), bins, strict=True):
-        lows, highs = (list(side) for side in zip(*windows, strict=True))
-        ends = [min(pair) for pair in zip(highs, [*lows[1:], highs[-1]], strict=True)] if where == "end" else highs
-        begins = [max(pair) for pair in zip(lows, [lows[0], *highs[:-1]], strict=True)] if where == "begin" else lows
-        for k, (low, high) in enumerate(zip(begins, ends, strict=True)):
+        for k, (low, high) in enumerate(_kept(where, windows)):
             kept = terms.select(axis, k).clone()
             along = axis + 1  # of what is left when one axis is selected
             kept = kept * _within(low, high, kept.shape[along]).to(kept).reshape(-1, *[1] * (-along - 1))
-            share = (highs[k] - lows[k]) / max(high - low, 1)
+            share = (windows[k][1] - windows[k][0]) / max(high - low, 1)
             terms = terms.clone()
             terms.select(axis, k).copy_(kept * share)
     return trace.call(node, values, [terms, *node.args[1:]])  # type: ignore[no-any-return]
+
+
+def _kept(where: str, windows: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Of each window the first or the last element; or it ends where the next begins, begins where the last ends."""
+    if where == "first":
+        return [(low, low + 1) for low, _ in windows]
+    if where == "last":
+        return [(high - 1, high) for _, high in windows]
+    lows, highs = (list(side) for side in zip(*windows, strict=True))
+    if where == "end":
+        highs = [min(pair) for pair in zip(highs, [*lows[1:], highs[-1]], strict=True)]
+    else:
+        lows = [max(pair) for pair in zip(lows, [lows[0], *highs[:-1]], strict=True)]
+    return list(zip(lows, highs, strict=True))
 
 
 def _within(low: int, high: int, size: int) -> Tensor:
