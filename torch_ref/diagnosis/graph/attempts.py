@@ -16,7 +16,7 @@ from torch_ref.diagnosis.graph.edges import edges
 from torch_ref.diagnosis.graph.edits import edits
 from torch_ref.diagnosis.graph.elementwise import elementwise
 from torch_ref.diagnosis.graph.exchanged import exchanged
-from torch_ref.diagnosis.graph.explanation import GRADIENTS_ALONE, Explanation, Way
+from torch_ref.diagnosis.graph.explanation import GRADIENTS_ALONE, OF_WRONG, Explanation, Way
 from torch_ref.diagnosis.graph.influence import Influence
 from torch_ref.diagnosis.graph.nodes import is_backward, is_real, is_real_or_mask
 from torch_ref.diagnosis.graph.pairs import pairs
@@ -97,18 +97,18 @@ class Attempts:
         of_either = lambda i: of_back(i) if i in backward else of_there(i) if i in forward else []  # noqa: E731
         unsure = not set(first.outputs) - set(first.case.differentiated) <= set(self.yours)
         results_wrong = bool(self.wrong - set(first.case.differentiated))
-        ways = [
-            *((Way.VALUE, Way.FORWARD) if results_wrong or unsure else ()),
-            *(() if results_wrong else (Way.TAKEN, Way.RECOMPUTED)),
-        ]
+        ways = [*((Way.VALUE, Way.FORWARD) if results_wrong or unsure else ())]
+        ways += () if results_wrong else (Way.TAKEN, Way.RECOMPUTED)
         alone: list[Group] = [(i,) for i in first.backward]
-        for some, some_there, others in (same, same_there, same), (back, there, alone):
-            for rank in range(PLACES + (some is same)):
+        for some in same, back:
+            for rank in range(PLACES):
                 yield self._attempts(Way.BACKWARD, some, of_back, rank)
+            yield self._each(same, partial(uses, first, of_steps=True)) if some is same else iter(())
+        for some, some_there, others in (same, same_there, same), (back, there, alone):
             yield self._each(some, partial(edges, first, changes=of_either))
             swaps = dict(exchanged(first, some))
             yield self._each(list(swaps), lambda group, swaps=swaps: [swaps[group]])  # type: ignore[misc]  # mypy: default of a lambda
-            yield self._each(same, partial(uses, first, of_steps=True)) if some is same else iter(())
+            yield self._attempts(Way.BACKWARD, some, of_back, PLACES) if some is same else iter(())
             for rank in range(PLACES):
                 for way in ways:
                     yield self._attempts(way, some_there, of_there, rank)
@@ -119,23 +119,22 @@ class Attempts:
         weights = {i: list(weighted(first, i, self.influence)) for i in first.backward}
         yield self._each(alone, lambda group: weights[group[0]])
         if results_wrong:
-            all_ = [change for changes in weights.values() for change in changes]
+            all_ = list(chain.from_iterable(weights.values()))
             yield ((Way.FORWARD, (i,), change) for i in first.forward for change in weighted_there(first, i, all_))
             yield ((Way.FORWARD, group, change) for group, change in pairs(first))
+        yield self._attempts(Way.ONLY, [of for of in back if not first.reached(of) <= self.wrong], of_back, SIMPLE)
         for some in (same_there, there) if not results_wrong else ():
             yield self._attempts(Way.FOR_SOME, some, of_there, SIMPLE)
-            cut = cache(lambda i: [change for change in of_there(i) if change.kind in CUT])
-            yield self._attempts(Way.DERIVATIVE, some, cut, SIMPLE)
+            yield self._attempts(Way.DERIVATIVE, some, lambda i: [of for of in of_there(i) if of.kind in CUT], SIMPLE)
 
     def last(self) -> Iterator[Iterator[Attempt]]:
         """What is tried after that at each gradient: another one in its place, ratios of what is known there."""
         first = self.first
-        alone: list[Group] = [(i,) for i in first.backward]
         replaced = partial(in_place_of, influence=self.influence)
         for changes in partial(skipped, gradients=first.gradients), another_constant, replaced:
-            yield self._each(alone, lambda group, of=changes: of(first, group[0]))  # type: ignore[misc]  # mypy: default of a lambda
+            yield self._each([(i,) for i in first.backward], lambda group, of=changes: of(first, group[0]))  # type: ignore[misc]  # mypy: default of a lambda
         if self.wrong <= set(first.case.differentiated):
-            there = cache(lambda i: [change for change in self._changes_there(i) if change.rank == SUMS])
+            there = cache(lambda i: list(self._changes_there(i)))
             yield self._attempts(Way.ANOTHER, sorted(groups(first, first.forward), key=self._far), there, SUMS)
 
     def _changes_there(self, i: int) -> Iterator[Change]:
@@ -171,7 +170,7 @@ class Attempts:
         first = self.first
         for group in some:
             near = chain.from_iterable(first.blocks[first.number(i)] for i in group) if way == Way.DERIVATIVE else group
-            influence = self.of_wrong if way == Way.FOR_SOME else self.influence
+            influence = self.of_wrong if way in OF_WRONG else self.influence
             changed = influence.entered(near, taken=way == Way.TAKEN)
             if (
                 way in (Way.FORWARD, Way.ANOTHER)

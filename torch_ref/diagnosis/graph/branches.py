@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch.fx import Node
 
 from torch_ref.diagnosis.graph.formulas import formula
 from torch_ref.diagnosis.graph.nodes import is_backward
@@ -20,7 +21,16 @@ def side(trace: Trace, i: int) -> str:
     node = trace.nodes[users[0]]
     if node.target is not aten.where.self or trace.nodes[i] is node.args[0]:
         return ""
-    return of_side(trace, users[0], 1 if trace.nodes[i] is node.args[1] else 2)
+    j = 1 if trace.nodes[i] is node.args[1] else 2
+    return side(trace, users[0]) if _is_zero(node.args[3 - j]) else of_side(trace, users[0], j)
+
+
+def _is_zero(argument: Any) -> bool:
+    """Whether the other side is 0: what goes wrong on this one then goes wrong wherever there is anything."""
+    constants = aten.full.default, aten.scalar_tensor.default, aten.zeros.default, aten.zeros_like.default
+    if isinstance(argument, Node):
+        return argument.target in constants and all(a == 0 for a in argument.args if isinstance(a, int | float))
+    return bool(argument == 0)
 
 
 def of_side(trace: Trace, i: int, j: int) -> str:

@@ -18,6 +18,7 @@ class Way(Enum):
     """What is changed.
 
     BACKWARD: a node of the backward pass.
+    ONLY: the same, for the gradients alone that are wrong; as when they have formulas of their own.
     TAKEN: a value of the forward pass, as the backward pass takes it; as when `dW = dY.T @ G` has G for S.
     RECOMPUTED: the same, and all that the backward pass has that is computed from it.
     FOR_SOME: the same, for the gradients alone that are wrong.
@@ -28,6 +29,7 @@ class Way(Enum):
     """
 
     BACKWARD = auto()
+    ONLY = auto()
     TAKEN = auto()
     RECOMPUTED = auto()
     FOR_SOME = auto()
@@ -38,6 +40,7 @@ class Way(Enum):
 
 
 GRADIENTS_ALONE = {Way.TAKEN, Way.RECOMPUTED, Way.FOR_SOME, Way.ANOTHER}  # no result is another
+OF_WRONG = {Way.ONLY, Way.FOR_SOME}  # what is right is computed from something else
 DIFFERENTIATED = {Way.FORWARD, Way.ANOTHER, Way.DERIVATIVE}
 
 

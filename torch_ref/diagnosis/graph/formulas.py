@@ -105,7 +105,8 @@ def _written(trace: Trace, i: int, depth: int) -> str:  # noqa: PLR0911  # one c
         return AROUND[node.target].format(_part(trace, i, node.args[0], depth, wrap=wrap)).removesuffix("ᵀᵀ")
     if node.target is aten.pow.Tensor_Scalar:
         exponent = {1: "", 2: "²", 3: "³"}.get(node.args[1], f"^{node.args[1]:g}")
-        return f"{_part(trace, i, node.args[0], depth)}{exponent}"
+        base = _part(trace, i, node.args[0], depth)
+        return f"({base}){exponent}" if base.startswith(("the ", "a ")) else f"{base}{exponent}"
     if node.target is aten.where.self:
         condition, yes, no = (_part(trace, i, argument, depth, wrap=False) for argument in node.args)
         return f"({yes} where {condition}, else {no})"
@@ -168,19 +169,18 @@ def named(trace: Trace, i: int) -> str:  # noqa: PLR0911  # one case a line
         return sigma
     if text := quoted(trace, i) or _short(trace, i):
         return text
-    is_known = is_backward(node) and i not in trace.gradients
-    if is_known and (text := _written(trace, i, 3)) and LEFT_OUT not in text and len(text) <= SHORT:
+    depth = 1 if node.target is aten.pow.Tensor_Scalar else 3 if is_backward(node) else 0
+    text = _written(trace, i, depth) if depth and i not in trace.gradients else ""
+    if text and LEFT_OUT not in text and len(text) <= SHORT:
         return text
-    return named_operator(trace, i)
+    variable = variable_of(trace, i, anywhere=True)
+    return f"`{variable}`" if variable else named_operator(trace, i)
 
 
 def named_operator(trace: Trace, i: int) -> str:
     """A value by its operator."""
-    origin, back = (
-        origin_of(trace, i),
-        "the gradient to " if i in trace.gradients else "a term in the backward pass of ",
-    )
-    there = "a value within " if _is_inner(trace, i) else ""
+    origin, there = origin_of(trace, i), "a value within " if _is_inner(trace, i) else ""
+    back = "the gradient to " if i in trace.gradients else "a term in the backward pass of "
     return f"{back if is_backward(trace.nodes[i]) else there}the {operator(origin.operator)}{of(origin.module)}"
 
 

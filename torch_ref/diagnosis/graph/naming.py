@@ -59,9 +59,9 @@ def _ends(trace: Trace, i: int) -> Iterator[int | str]:
     yield from trace.ends.get(i, ())
     for user in trace.users[i]:
         node = trace.nodes[user]
-        if node.meta.get("is_gradient_acc"):
+        if node.meta.get("is_gradient_acc") or trace.number(user) == trace.number(i):
             yield from _ends(trace, user)
-        elif trace.number(user) != trace.number(i):
+        else:
             yield trace.number(user)
 
 
@@ -86,8 +86,10 @@ def argument(trace: Trace, i: int, j: int) -> str:
     argument = trace.nodes[i].args[j]
     if not isinstance(argument, Node):
         return f"{argument:.6g}" if isinstance(argument, float) else str(argument)
-    text = formula(trace, trace.position[argument], 3, top=False)
-    return text if text != "g" else "the gradient that comes in"
+    k = trace.position[argument]
+    comes_in = k in trace.gradients and is_backward(argument) and 0 <= trace.number(i) != trace.number(k)
+    text = formula(trace, k, 3, top=False)
+    return "the gradient that comes in" if comes_in or text == "g" else text
 
 
 def told_apart(trace: Trace, j: int, k: int) -> tuple[str, str]:

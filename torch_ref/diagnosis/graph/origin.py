@@ -41,8 +41,11 @@ ASSIGNED = re.compile(r"(\w+)\s*(?::[^=]+)?=(?!=)")
 
 
 @cache
-def variable_of(trace: Trace, i: int) -> str:
-    """What the source calls a value of the forward pass: the variable of its line, if it is the last of the line."""
+def variable_of(trace: Trace, i: int, *, anywhere: bool = False) -> str:
+    """What the source calls a value of the forward pass: the variable of its line, if it is the last of the line.
+
+    anywhere: though another line assigns it too, as that before a loop.
+    """
     node = trace.nodes[i]
     frames = _frames(trace, i)
     is_function = bool(frames) and not frames[-1].partition(": ")[0].endswith(("<lambda>", "<module>"))
@@ -52,7 +55,8 @@ def variable_of(trace: Trace, i: int) -> str:
     following = next(
         (j for j in trace.everything if j > i and _frames(trace, j) and not is_backward(trace.nodes[j])), None
     )
-    if name in trace.names or len(_lines_of(trace)[name]) > 1:
+    is_one_statement = ";" not in frames[-1].partition(": ")[2]
+    if not is_one_statement or name in trace.names or (len(_lines_of(trace)[name]) > 1 and not anywhere):
         return ""
     if following is not None and frames[-1] in _frames(trace, following):
         at, after = (steps(trace).get(trace.number(j)) for j in (i, following))

@@ -7,7 +7,6 @@ import torch
 
 from torch_ref.diagnosis.graph.branches import of_side, side
 from torch_ref.diagnosis.graph.change import Change
-from torch_ref.diagnosis.graph.edges import original
 from torch_ref.diagnosis.graph.explanation import GRADIENTS_ALONE, Explanation
 from torch_ref.diagnosis.graph.formulas import LEFT_OUT, formula
 from torch_ref.diagnosis.graph.naming import argument, goal, is_part, role, squared, subject
@@ -26,6 +25,7 @@ from torch_ref.diagnosis.graph.phrases_of_operators import (
 )
 from torch_ref.diagnosis.graph.phrases_of_places import OF_PLACES
 from torch_ref.diagnosis.graph.trace import Trace
+from torch_ref.diagnosis.graph.uses import OWN
 from torch_ref.diagnosis.graph.vocabulary import operator
 
 aten: Any = torch.ops.aten
@@ -66,13 +66,13 @@ def _skipped(trace: Trace, i: int, j: int, is_above: bool) -> str:  # noqa: FBT0
     return f"{subject(trace, i)} is a copy of {subject(trace, j)}"
 
 
-def _edge(trace: Trace, i: int, j: int, change: Change) -> str:
+def _edge(trace: Trace, i: int, j: int, change: Change, seen: int) -> str:
     """What one user of a value does not see."""
     node = trace.nodes[i]
     where = of_side(trace, i, j) if node.target is aten.where.self and j else ""
     if where and change.kind == "cut" and i in trace.gradients:
         return f"0 stands in place of {argument(trace, i, j)}{where}"
-    told = _told(trace, trace.position[original(node.args[j])], change)
+    told = _told(trace, seen, change)
     to = goal(trace, i, several=True) if i in trace.gradients and not where else ""
     return f"in the gradient to {to} alone, {told}" if to else f"{told}{where}"
 
@@ -117,8 +117,10 @@ TOLD: dict[str, Callable[..., str]] = {
     "constant": constant,
     "slope": _slope,
     "activation": lambda t, i, name: f"{name} stands in place of the {operator(origin_of(t, i).operator)}",
-    "the step before": lambda t, i, j: f"{argument(t, i, j)} is that of the step before",
-    "the step after": lambda t, i, j: f"{argument(t, i, j)} is that of the step after",
+    **{
+        f"the {what}": lambda t, i, j, what=what: f"{argument(t, i, j)} is that of the {what}"
+        for what in ("step before", "step after", *OWN)
+    },
     "the first step": lambda t, i, j: f"{argument(t, i, j)} is that of the first step every time",
     "the last step": lambda t, i, j: f"{argument(t, i, j)} is that of the last step every time",
     "another value": another,

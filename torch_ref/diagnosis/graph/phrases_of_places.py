@@ -45,6 +45,8 @@ WINDOWS = {
     "end": "where windows overlap, each ends where the next begins",
     "begin": "where windows overlap, each begins where the one before ends",
     "first": "the first element of each window gets all that the window gives",
+    "first alone": "the first element of each window alone gets its share",
+    "last alone": "the last element of each window alone gets its share",
     "last": "the last element of each window gets all that the window gives",
 }
 COUNTS = {

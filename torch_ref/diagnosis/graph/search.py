@@ -12,7 +12,7 @@ from torch import Tensor
 from torch_ref.diagnosis.graph.alike import Group
 from torch_ref.diagnosis.graph.attempts import Attempts
 from torch_ref.diagnosis.graph.change import Change
-from torch_ref.diagnosis.graph.explanation import DIFFERENTIATED, GRADIENTS_ALONE, Explanation, Way
+from torch_ref.diagnosis.graph.explanation import DIFFERENTIATED, GRADIENTS_ALONE, OF_WRONG, Explanation, Way
 from torch_ref.diagnosis.graph.influence import Influence
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.replaying import differentiated, replay, value
@@ -115,7 +115,7 @@ class Search:
             return (
                 not is_asked
                 or name in free
-                or (way == Way.FOR_SOME and name not in self.wrong)
+                or (way in OF_WRONG and name not in self.wrong)
                 or name not in self.yours(k)
                 or self._is_same(k, name, tensor, self.yours(k)[name])
             )
@@ -143,7 +143,7 @@ class Search:
     def _passes(self, way: Way, edits: Edits) -> bool:
         """Whether the first gradient that the edits change may be what the candidate has there."""
         trace, taken = self.traces[0], way == Way.TAKEN
-        influence = self.of_wrong if way == Way.FOR_SOME else self.influence
+        influence = self.of_wrong if way in OF_WRONG else self.influence
         gate = influence.gate(influence.entered(edits, taken=taken))
         return not gate or gate.passes(value(trace, edits, gate.position, taken=taken))
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from torch_ref.diagnosis.graph.change import OTHERS, Change
+from torch_ref.diagnosis.graph.change import OTHERS, SCALED, Change
 from torch_ref.diagnosis.graph.constants import constants
 from torch_ref.diagnosis.graph.formulas import SILENT
 from torch_ref.diagnosis.graph.influence import Influence
@@ -28,7 +28,8 @@ def stray(trace: Trace, i: int, influence: Influence) -> Iterator[Change]:
     for j in _known(trace, trace.values[i].shape):
         value = trace.values[j]
         for power in (*POWERS, *(HALVES if value.min() > 0 else ())):
-            changes.append(Change(OTHERS, "stray", (j, power), partial(_times, j, power)))
+            rank = OTHERS if isinstance(power, int) else SCALED
+            changes.append(Change(rank, "stray", (j, power), partial(_times, j, power)))
             factors.append(value**power)
         for name in AFTER if value.shape == trace.values[i].shape else ():
             changes.append(Change(OTHERS, "stray slope", (j, name), partial(_times_slope, j, name)))

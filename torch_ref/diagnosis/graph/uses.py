@@ -13,6 +13,7 @@ from torch_ref.diagnosis.graph.nodes import Values, is_real, target_of
 from torch_ref.diagnosis.graph.origin import steps, times
 from torch_ref.diagnosis.graph.trace import Trace
 
+OWN = "step before, but for the first", "step after, but for the last"
 Slot: TypeAlias = dict[int, int]  # by time step, the position of a value
 
 
@@ -49,11 +50,12 @@ def _of_other_steps(trace: Trace, group: Group, j: int, taken: list[int]) -> Ite
     after = [*in_order, *(i for i in alike if i > in_order[-1])][1 : len(in_order) + 1]
     before = [None, *in_order[:-1]]
     firsts, lasts = [in_order[0]] * len(in_order), [in_order[-1]] * len(in_order)
-    instead: tuple[Sequence[int | None], ...] = before, after, firsts, lasts
+    first_own, last_own = [in_order[0], *in_order[:-1]], [*in_order[1:], in_order[-1]]
+    instead: tuple[Sequence[int | None], ...] = before, after, firsts, lasts, first_own, last_own
     at = dict(zip(taken, (step_of(trace, i) for i in group), strict=True))
-    names = ["step before", "step after", "first step", "last step"]
+    names = ["step before", "step after", "first step", "last step", *OWN]
     if at[in_order[0]] > at[in_order[-1]]:  # computed by the backward pass, the last step first
-        names = ["step after", "step before", "last step", "first step"]
+        names = ["step after", "step before", "last step", "first step", *reversed(OWN)]
     for what, others in zip(names, instead, strict=True):
         if len(others) == len(in_order):
             to = dict(zip(in_order, others, strict=True))

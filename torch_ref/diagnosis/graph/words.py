@@ -16,6 +16,7 @@ from torch_ref.diagnosis.graph.vocabulary import operator
 
 PASS = {
     Way.BACKWARD: "in the backward pass of {}",
+    Way.ONLY: "in the backward pass of {} as it goes on to these alone",
     Way.TAKEN: "in what the backward pass takes from the forward pass, in {}",
     Way.FOR_SOME: "in what the backward pass takes from the forward pass for these alone, in {}",
     Way.RECOMPUTED: "in what the backward pass takes from the forward pass, in {}",
@@ -51,7 +52,7 @@ def sentence(trace: Trace, explanation: Explanation) -> Words:
         return Words(what, f"{what}.")
     where = _places(trace, explanation.group)
     cut = explanation.change.kind == "cut"
-    text = f"{what}, {PASS[explanation.way].format(where)}{at_steps(trace, explanation.group, cut=cut)}"
+    text = f"{what}, {PASS[explanation.way].format(where)}{at_steps(trace, _at(trace, explanation), cut=cut)}"
     is_told = " where " in what or " alone, " in what
     elsewhere = "; elsewhere it is right" if explanation.change.kind == "edge" and not is_told else ""
     told = Words(what, f"{text}{elsewhere}.{_expected(trace, i, explanation.change.kind)}")
@@ -59,6 +60,15 @@ def sentence(trace: Trace, explanation: Explanation) -> Words:
         before = sentence(trace, explanation.before)
         return Words(f"{before.name}; {told.name}", f"{before.text} And {told.text}")
     return told
+
+
+def _at(trace: Trace, explanation: Explanation) -> Group:
+    """The nodes whose steps are told: of a sum of gradients that lacks one of the two, that one."""
+    nodes = [trace.nodes[i] for i in explanation.group]
+    if explanation.change.kind != "passed on" or not all(node.meta.get("is_gradient_acc") for node in nodes):
+        return explanation.group
+    missing = [node.args[1 - explanation.change.detail[0]] for node in nodes]
+    return tuple(trace.position[argument] for argument in missing if isinstance(argument, Node))
 
 
 def _expected(trace: Trace, i: int, kind: str) -> str:
