@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from itertools import compress
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -27,11 +27,12 @@ def stray(trace: Trace, i: int, influence: Influence) -> Iterator[Change]:
     changes, factors = [], []
     for j in _known(trace, trace.values[i].shape):
         value = trace.values[j]
-        for power in (*POWERS, *(HALVES if value.min() > 0 else ())):
+        powers = (*POWERS, *(HALVES if value.min() > 0 else ())) if is_real(value) else (1,)
+        for power in powers:
             rank = OTHERS if isinstance(power, int) else SCALED
             changes.append(Change(rank, "stray", (j, power), partial(_times, j, power)))
-            factors.append(value**power)
-        for name in AFTER if value.shape == trace.values[i].shape else ():
+            factors.append(value**power if power != 1 else value)
+        for name in AFTER if is_real(value) and value.shape == trace.values[i].shape else ():
             changes.append(Change(OTHERS, "stray slope", (j, name), partial(_times_slope, j, name)))
             factors.append(FORMULAS[name](value, value))
     yield from _fitting(trace, i, influence, changes, factors)
@@ -39,7 +40,7 @@ def stray(trace: Trace, i: int, influence: Influence) -> Iterator[Change]:
 
 def in_place_of(trace: Trace, i: int, influence: Influence) -> Iterator[Change]:
     """A gradient times each power of the ratio of two values of one shape: the one stands where the other belongs."""
-    known = _known(trace, trace.values[i].shape)
+    known = [j for j in _known(trace, trace.values[i].shape) if is_real(trace.values[j])]
     for j in known:
         value = trace.values[j]
         pairs = [(k, power) for k in known if k != j and trace.values[k].shape == value.shape for power in (1, 2)]
@@ -54,7 +55,8 @@ def _fitting(
     """The changes whose factor of a gradient may give what the candidate has there; all at once, for they are many."""
     if factors:
         value = trace.values[i]
-        made = torch.stack([factor.expand(value.shape) for factor in factors]) * value
+        spread = [cast("Tensor", _spread(factor, value.shape)).expand(value.shape) for factor in factors]
+        made = torch.stack(spread) * value
         yield from compress(changes, influence.fitting(i, made))
 
 
@@ -74,9 +76,9 @@ def _known(trace: Trace, shape: tuple[int, ...]) -> list[int]:
     seen: dict[Any, int] = {}
     for j in [*range(len(trace.names)), *trace.everything]:
         value, node = trace.values[j], trace.nodes[j]
-        if not is_real(value) or is_backward(node) or _is_upstream(trace, j) or not value.dim():
+        if not _is_factor(value) or is_backward(node) or _is_upstream(trace, j) or not value.dim():
             continue
-        if value.dim() <= len(shape) and broadcasts(value.shape, shape):
+        if _spread(value, shape) is not None:
             before = seen.get(content := (value.shape, value.numpy().tobytes()))
             if before is not None and trace.number(before) == trace.number(j):
                 del found[before]  # a step within the operator
@@ -84,6 +86,25 @@ def _known(trace: Trace, shape: tuple[int, ...]) -> list[int]:
                 continue
             found[j] = seen[content] = j
     return list(found)
+
+
+def _is_factor(value: Any) -> bool:
+    """Real numbers, or a mask: conditions, or integers that are 0 and 1."""
+    is_mask = isinstance(value, Tensor) and not value.is_floating_point() and not value.is_complex()
+    return is_real(value) or (is_mask and bool(((value == 0) | (value == 1)).all()))
+
+
+def _spread(value: Tensor, shape: Sequence[int]) -> Tensor | None:
+    """What can be spread over a shape, by its last axes as torch does it, or by its first: a weight of each sample."""
+    if value.dim() <= len(shape) and broadcasts(value.shape, shape):
+        return value
+    is_of_first = value.dim() < len(shape) and value.shape == shape[: value.dim()]
+    return value.reshape(*value.shape, *[1] * (len(shape) - value.dim())) if is_of_first else None
+
+
+def _product(gradient: Tensor, factor: Tensor) -> Tensor:
+    spread = _spread(factor, gradient.shape)
+    return gradient * (factor if spread is None else spread)
 
 
 def broadcasts(given: Sequence[int], shape: Sequence[int]) -> bool:
@@ -100,7 +121,7 @@ def _is_sum_with_constant(node: Node) -> bool:
 
 
 def _times(j: int, power: float, trace: Trace, values: Values, node: Node) -> Tensor:
-    return values[trace.position[node]] * values[j] ** power  # type: ignore[no-any-return]
+    return _product(values[trace.position[node]], values[j] if power == 1 else values[j] ** power)
 
 
 def _times_slope(j: int, name: str, trace: Trace, values: Values, node: Node) -> Tensor:
@@ -108,9 +129,9 @@ def _times_slope(j: int, name: str, trace: Trace, values: Values, node: Node) ->
 
 
 def _times_ratio(j: int, k: int, power: int, trace: Trace, values: Values, node: Node) -> Tensor:
-    return values[trace.position[node]] * (values[j] / values[k]) ** power  # type: ignore[no-any-return]
+    return _product(values[trace.position[node]], (values[j] / values[k]) ** power)
 
 
 def _times_other(j: int, change: Any, power: float, trace: Trace, values: Values, node: Node) -> Tensor:
     other = change(trace, values, trace.nodes[j])
-    return values[trace.position[node]] * (other / values[j]) ** power  # type: ignore[no-any-return]
+    return _product(values[trace.position[node]], (other / values[j]) ** power)

@@ -30,6 +30,7 @@ PASS = {
 TELLING = {  # changes that say themselves what belongs there
     *("skipped", "windows overwritten", "windows cut", "another count", "dilation ignored", "stride ignored", "split"),
     *("overwritten", "overwritten in each sample", "all counted", "in place of", "constant in a term"),
+    *("another index", "stray", "stray slope"),
 }
 ENDINGS = {1: "st", 2: "nd", 3: "rd"}
 LONGEST = 100  # signs of a formula that is told
