@@ -179,7 +179,7 @@ KINDS = (
         {
             "not divided": "4 × autograd's",
             "divided by one side": "2 × autograd's",
-            "to the first of a window": "",
+            "to the first of a window": "the first element of each window alone gets its share",
         },
     ),
 )

@@ -171,8 +171,8 @@ KINDS = (
         Reference(Rectified(), nn.functional.mse_loss, draw),
         prelu,
         {
-            "zero below": "the gradient back through the PReLU of `act` is cut: zero",
-            "one below": "the mask is not applied",
+            "zero below": "0 stands in place of `act.weight` · g where the linear layer of `first` ≤ 0",
+            "one below": "the gradient that comes in stands in place of `act.weight` · g where",
             "sides exchanged": "the two sides of the condition are exchanged",
             "slope's gradient everywhere": "the mask is not applied",
             "slope's gradient of the other side": "the two sides of the condition are exchanged",

@@ -93,7 +93,7 @@ KINDS = (
             draw(a=(0, 5), b=(0, 5)),
         ),
         cosine,
-        {"the other's norm": "too large by the factor (‖`b`‖ / ‖`a`‖)²"},
+        {"the other's norm": "is off by the factor (‖`b`‖ / ‖`a`‖)²"},
     ),
     Kind(
         "batch norm, bare",
@@ -113,7 +113,7 @@ KINDS = (
         leaky,
         {
             "another slope": "0.35 stands in place of 0.2",
-            "no slope": "the gradient back through the leaky ReLU is cut: zero",
+            "no slope": "0 stands in place of `upstream` · 0.2 where `x` ≤ 0",
         },
     ),
     Kind(

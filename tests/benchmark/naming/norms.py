@@ -152,7 +152,7 @@ KINDS = (
         rms_norm,
         {
             "another epsilon": "0.001 stands in place of 1e-05",
-            "no term from the root": "the gradient back through `x`² is cut: zero",
+            "no term from the root": "the gradient back through `x.pow(2)` is cut: zero",
             "sign of the term": "the sign of g ·",
             "half the term": "the derivative of the power is computed as x",
             "sum for mean": "the division by 6 is missing",

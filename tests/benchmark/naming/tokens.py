@@ -154,7 +154,7 @@ KINDS = (
         tied,
         {
             "no ReLU": "the derivative of the ReLU is missing, the gradient is passed on",
-            "mask of the input": "the embedding of `embedding` is used in place of the ReLU",
+            "mask of the input": "`self.embedding(tokens)` is used in place of `torch.relu(",
             "W not transposed": "`mix.weight` is transposed, and should not be",
             "the last repetition overwrites": "where an index is repeated, the last one overwrites the others; add them up, as np.add.at does",
             "output side only": "the gradient back through the embedding of `embedding` is cut: zero",
@@ -173,7 +173,7 @@ KINDS = (
             "target alone": "the softmax part is missing",
             "ignored rows keep the softmax": "",
             "ignored rows have a gradient": "the mask is not applied",
-            "gradient divided by all": "all are counted, those that are left out too",
+            "gradient divided by all": "divided by the batch, not by Σ (`targets` ≠ -100)",
         },
     ),
     Kind(

@@ -91,7 +91,12 @@ def rows(*names):
     ("function", "candidate", "names", "words"),
     [
         (halves, of_halves, "x", "a factor 2 is missing: of `x * x`, one of the two factors alone is differentiated"),
-        (smaller, of_smaller, "xy", "is cut: zero except where `x * y` = `x.clamp(-0.5, 0.5) * y`, in"),
+        (
+            smaller,
+            of_smaller,
+            "xy",
+            "0 stands in place of the gradient that comes in where `x * y` ≠ `x.clamp(-0.5, 0.5) * y`, in",
+        ),
         (
             two_sums,
             of_two_sums,

@@ -31,7 +31,16 @@ def same_source(trace: Trace, positions: Sequence[int]) -> list[Group]:
     )
     to_alike = _by(positions, lambda i: (*_source(trace, i), *(_source(trace, user) for user in trace.users[i][:1])))
     loose = _by(positions, lambda i: _source(trace, i))
-    return list(dict.fromkeys(exact + of_alike + to_alike + loose))
+    found = list(dict.fromkeys(exact + of_alike + to_alike + loose))
+    return found + [part for group in found for part in _by_call(trace, group)]
+
+
+def _by_call(trace: Trace, group: Group) -> list[Group]:
+    """The nodes of each call, where a loop calls a function several times at each step."""
+    if not in_steps(trace, group) or (calls := steps(trace)[trace.number(group[0])].calls) == 1:
+        return []
+    parts = _by(group, lambda i: steps(trace)[trace.number(i)].step % calls)
+    return [part for part in parts if 1 < len(part) < len(group)]
 
 
 def in_steps(trace: Trace, group: Group) -> bool:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import chain, combinations
 from typing import Any, TypeAlias
 
@@ -16,9 +16,9 @@ from torch_ref.diagnosis.graph.edges import edges
 from torch_ref.diagnosis.graph.edits import edits
 from torch_ref.diagnosis.graph.elementwise import elementwise
 from torch_ref.diagnosis.graph.exchanged import exchanged
-from torch_ref.diagnosis.graph.explanation import GRADIENTS_ALONE, Explanation, Way
+from torch_ref.diagnosis.graph.explanation import GRADIENTS_ALONE, OF_WRONG, Explanation, Way
 from torch_ref.diagnosis.graph.influence import Influence
-from torch_ref.diagnosis.graph.nodes import is_backward, is_real
+from torch_ref.diagnosis.graph.nodes import is_backward, is_real, is_real_or_mask
 from torch_ref.diagnosis.graph.pairs import pairs
 from torch_ref.diagnosis.graph.places import places
 from torch_ref.diagnosis.graph.scaled import scaled
@@ -31,6 +31,7 @@ from torch_ref.diagnosis.graph.weighted import weighted, weighted_there
 
 aten: Any = torch.ops.aten
 Attempt: TypeAlias = tuple[Any, ...]  # the arguments of `Search.consider`
+Changes: TypeAlias = Callable[[int], list[Change]]  # of a node
 ALONE = {"negated", "passed on", "twice", "other sign"}  # no one does these at several nodes of one operator
 CUT = {"cut", "passed on"}  # what the derivative of an operator may lack
 PARTS = 8  # of explanations, that are tried with others
@@ -50,7 +51,7 @@ class Attempts:
         """Simple changes after one of the parts: changes that explain some of what they change. First finds those."""
         first = self.first
         some = sorted(groups(first, first.backward), key=self._far)
-        changes = {i: [*edits(first, first.nodes[i]), *slopes(first, i)] for i in first.backward}
+        changes = cache(lambda i: [*edits(first, first.nodes[i]), *slopes(first, i)])
         yield ((*attempt, None, True) for attempt in self._attempts(Way.BACKWARD, some, changes, SIMPLE, anywhere=True))
         for part in sorted(parts, key=lambda part: -len(part.tensors))[:PARTS]:
             yield ((*attempt, part) for attempt in self._attempts(Way.BACKWARD, some, changes, SIMPLE, anywhere=True))
@@ -58,9 +59,10 @@ class Attempts:
     def at_one_operator(self) -> Iterator[Iterator[Attempt]]:
         """Two simple changes within the backward pass of one operator; of a loop's, at each step."""
         first = self.first
-        changes = {
-            i: [change for change in edits(first, first.nodes[i]) if change.rank <= CONSTANTS] for i in first.backward
-        }
+        backward = set(first.backward)
+        changes = cache(
+            lambda i: [of for of in edits(first, first.nodes[i]) if of.rank <= CONSTANTS] if i in backward else []
+        )
         alike = [group for group in same_source(first, first.backward) if in_steps(first, group)]
         of_operator: dict[Hashable, list[Group]] = defaultdict(list)
         for group in [*alike, *((i,) for i in first.backward)]:
@@ -70,7 +72,7 @@ class Attempts:
                 (Way.BACKWARD, group, change, (), Explanation(Way.BACKWARD, group, before, frozenset()))
                 for group in self._possible(Way.BACKWARD, some)
                 for before in edges(first, group, changes)
-                for change in changes[group[0]]
+                for change in changes(group[0])
                 if change.rank == SUMS
             )
             yield (
@@ -78,8 +80,8 @@ class Attempts:
                 for early, late in combinations(some, 2)
                 if not set(early) & set(late)
                 and self.influence.may_explain(self.influence.entered(early) | self.influence.entered(late))
-                for before in changes[early[0]]
-                for change in changes[late[0]]
+                for before in changes(early[0])
+                for change in changes(late[0])
             )
 
     def tiers(self) -> Iterator[Iterator[Attempt]]:
@@ -89,54 +91,58 @@ class Attempts:
         there = sorted(groups(first, first.forward), key=self._far)
         same = [group for group in sorted(same_source(first, first.backward), key=self._far) if in_steps(first, group)]
         same_there = [group for group in there if in_steps(first, group)]
-        of_back = {
-            i: [*edits(first, first.nodes[i]), *places(first.values[i]), *slopes(first, i)] for i in first.backward
-        }
-        of_there = {i: list(self._changes_there(i)) for i in first.forward}
+        of_back = cache(lambda i: [*edits(first, first.nodes[i]), *places(first.values[i]), *slopes(first, i)])
+        of_there = cache(lambda i: list(self._changes_there(i)))
+        backward, forward = set(first.backward), set(first.forward)
+        of_either = lambda i: of_back(i) if i in backward else of_there(i) if i in forward else []  # noqa: E731
         unsure = not set(first.outputs) - set(first.case.differentiated) <= set(self.yours)
         results_wrong = bool(self.wrong - set(first.case.differentiated))
-        ways = [
-            *((Way.VALUE, Way.FORWARD) if results_wrong or unsure else ()),
-            *(() if results_wrong else (Way.TAKEN, Way.RECOMPUTED)),
-        ]
+        ways = [*((Way.VALUE, Way.FORWARD) if results_wrong or unsure else ())]
+        ways += () if results_wrong else (Way.TAKEN, Way.RECOMPUTED)
         alone: list[Group] = [(i,) for i in first.backward]
-        for some, some_there, others in (same, same_there, same), (back, there, alone):
-            for rank in range(PLACES + 1):
+        for some in same, back:
+            for rank in range(PLACES):
                 yield self._attempts(Way.BACKWARD, some, of_back, rank)
-            yield self._each(some, partial(edges, first, changes=of_back | of_there))
+            yield self._each(same, partial(uses, first, of_steps=True)) if some is same else iter(())
+        for some, some_there, others in (same, same_there, same), (back, there, alone):
+            yield self._each(some, partial(edges, first, changes=of_either))
             swaps = dict(exchanged(first, some))
             yield self._each(list(swaps), lambda group, swaps=swaps: [swaps[group]])  # type: ignore[misc]  # mypy: default of a lambda
-            yield self._each(same, partial(uses, first, of_steps=True)) if some is same else iter(())
+            yield self._attempts(Way.BACKWARD, some, of_back, PLACES) if some is same else iter(())
             for rank in range(PLACES):
                 for way in ways:
                     yield self._attempts(way, some_there, of_there, rank)
             yield self._each(others, partial(uses, first, of_steps=False))
-            yield self._each(alone if some is back else [], lambda group: stray(first, group[0]))
+            yield self._each(alone if some is back else [], lambda group: stray(first, group[0], self.influence))
             yield self._each(others, partial(scaled, first, yours=self.yours, wrong=self.wrong))
+        yield self._attempts(Way.BACKWARD, back, of_back, PLACES)
         weights = {i: list(weighted(first, i, self.influence)) for i in first.backward}
         yield self._each(alone, lambda group: weights[group[0]])
         if results_wrong:
-            all_ = [change for changes in weights.values() for change in changes]
+            all_ = list(chain.from_iterable(weights.values()))
             yield ((Way.FORWARD, (i,), change) for i in first.forward for change in weighted_there(first, i, all_))
             yield ((Way.FORWARD, group, change) for group, change in pairs(first))
+        yield self._attempts(Way.ONLY, [of for of in back if not first.reached(of) <= self.wrong], of_back, SIMPLE)
         for some in (same_there, there) if not results_wrong else ():
             yield self._attempts(Way.FOR_SOME, some, of_there, SIMPLE)
-            cut = {i: [change for change in of_there[i] if change.kind in CUT] for i in of_there}
-            yield self._attempts(Way.DERIVATIVE, some, cut, SIMPLE)
+            yield self._attempts(Way.DERIVATIVE, some, lambda i: [of for of in of_there(i) if of.kind in CUT], SIMPLE)
 
     def last(self) -> Iterator[Iterator[Attempt]]:
         """What is tried after that at each gradient: another one in its place, ratios of what is known there."""
         first = self.first
-        alone: list[Group] = [(i,) for i in first.backward]
-        for changes in partial(skipped, gradients=first.gradients), another_constant, in_place_of:
-            yield self._each(alone, lambda group, of=changes: of(first, group[0]))  # type: ignore[misc]  # mypy: default of a lambda
+        replaced = partial(in_place_of, influence=self.influence)
+        for changes in partial(skipped, gradients=first.gradients), another_constant, replaced:
+            yield self._each([(i,) for i in first.backward], lambda group, of=changes: of(first, group[0]))  # type: ignore[misc]  # mypy: default of a lambda
+        if self.wrong <= set(first.case.differentiated):
+            there = cache(lambda i: list(self._changes_there(i)))
+            yield self._attempts(Way.ANOTHER, sorted(groups(first, first.forward), key=self._far), there, SUMS)
 
     def _changes_there(self, i: int) -> Iterator[Change]:
         """What may have gone wrong at a node of the forward pass."""
         node, value = self.first.nodes[i], self.first.values[i]
         yield from edits(self.first, node)
         yield from elementwise(node)
-        if is_real(value):
+        if is_real_or_mask(value):
             yield from (change for change in places(value) if change.rank == SIMPLE)
 
     def _each(self, some: list[Group], changes: Callable[[Group], Iterable[Change]]) -> Iterator[Attempt]:
@@ -146,13 +152,13 @@ class Attempts:
         )
 
     def _attempts(
-        self, way: Way, some: list[Group], changes: Mapping[int, list[Change]], rank: int, *, anywhere: bool = False
+        self, way: Way, some: list[Group], changes: Changes, rank: int, *, anywhere: bool = False
     ) -> Iterator[Attempt]:
         """anywhere: where the mistake can't be, if it is the only one, too."""
         for group in some if anywhere else self._possible(way, some):
             flips = self.first.nodes[group[0]].target is aten.flip.default  # there and back
             within_one = len(group) > 1 and len({self.first.number(i) for i in group}) == 1
-            for change in changes[group[0]]:
+            for change in changes(group[0]):
                 if way in GRADIENTS_ALONE and change.kind == "cut" and not self._is_taken(group):
                     continue  # a choice, such as that of the largest, is another one if all are alike
                 if change.rank == rank and not (within_one and change.kind in ALONE and not flips):
@@ -164,9 +170,13 @@ class Attempts:
         first = self.first
         for group in some:
             near = chain.from_iterable(first.blocks[first.number(i)] for i in group) if way == Way.DERIVATIVE else group
-            influence = self.of_wrong if way == Way.FOR_SOME else self.influence
+            influence = self.of_wrong if way in OF_WRONG else self.influence
             changed = influence.entered(near, taken=way == Way.TAKEN)
-            if way == Way.FORWARD or (way == Way.VALUE and not changed) or influence.may_explain(changed):
+            if (
+                way in (Way.FORWARD, Way.ANOTHER)
+                or (way == Way.VALUE and not changed)
+                or influence.may_explain(changed)
+            ):
                 yield group
 
     def _is_taken(self, group: Group) -> bool:

@@ -12,9 +12,11 @@ from torch_ref.cases.case import Case, Numbers
 from torch_ref.comparison import compare
 from torch_ref.diagnosis.evidence import Evidence, most_wrong_first
 from torch_ref.diagnosis.explaining import matched
+from torch_ref.diagnosis.graph.change import OTHERS
 from torch_ref.diagnosis.graph.entry import entry
 from torch_ref.diagnosis.graph.explanation import Explanation, made_by
 from torch_ref.diagnosis.graph.formulas import SILENT
+from torch_ref.diagnosis.graph.naming import is_part
 from torch_ref.diagnosis.graph.origin import steps
 from torch_ref.diagnosis.graph.search import Search
 from torch_ref.diagnosis.graph.trace import Trace
@@ -84,6 +86,7 @@ def _order(first: Trace, gradients: frozenset[int], explanation: Explanation) ->
         explanation.change.rank + (explanation.before.change.rank if explanation.before else 0),
         not is_cut,
         not says_much,
+        explanation.change.rank >= OTHERS and is_part(first, explanation.group[0]),
         node.target in SILENT,
         scattered,
         far,

@@ -1,6 +1,6 @@
 """A change that one user of a value sees and the others do not: dL/dW without the slope, say, and dL/db with it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -10,18 +10,23 @@ from torch.fx import Node
 from torch_ref.diagnosis.graph.alike import Group
 from torch_ref.diagnosis.graph.change import EDGES, SIMPLE, Change
 from torch_ref.diagnosis.graph.nodes import Values
+from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.trace import Trace
 
 aten: Any = torch.ops.aten
 
 
-def edges(trace: Trace, group: Group, changes: Mapping[int, list[Change]]) -> Iterator[Change]:
+def edges(trace: Trace, group: Group, changes: Callable[[int], list[Change]]) -> Iterator[Change]:
     """The simple changes of each argument of these nodes, where others use it too."""
-    for j, argument in enumerate(trace.nodes[group[0]].args):
-        if isinstance(argument, Node) and len(trace.users[a := trace.position[original(argument)]]) > 1:
-            for change in changes.get(a, ()):
+    for j in range(len(trace.nodes[group[0]].args)):
+        given = [of.args[j] for i in group if len((of := trace.nodes[i]).args) > j]
+        arguments = [argument for argument in given if isinstance(argument, Node)]
+        # At the last step a gradient may be no sum yet.
+        argument = next((of for of in arguments if of.meta.get("is_gradient_acc")), arguments[0] if arguments else None)
+        if argument and len(trace.users[a := trace.position[original(argument)]]) > 1:
+            for change in changes(a):
                 if change.rank == SIMPLE:
-                    yield Change(EDGES, "edge", (j, change), partial(_seen, j, change))
+                    yield Change(EDGES, "edge", (j, change, a), partial(_seen, j, change, trace.position[argument]))
 
 
 def original(node: Any) -> Node:
@@ -29,7 +34,14 @@ def original(node: Any) -> Node:
     return original(node.args[0]) if node.target is aten.clone.default else node
 
 
-def _seen(j: int, change: Change, trace: Trace, values: Values, node: Node) -> Any:
-    argument = node.args[j]
-    args = [change.value(trace, values, original(argument)) if a is argument else a for a in node.args]
-    return trace.call(node, values, args)
+def _seen(j: int, change: Change, of_sum: int, trace: Trace, values: Values, node: Any) -> Any:
+    """of_sum: the argument at a node where it is a sum of gradients, if it is one anywhere."""
+    argument, like = node.args[j], trace.nodes[of_sum]
+    is_part = like.meta.get("is_gradient_acc") and not argument.meta.get("is_gradient_acc")
+    if is_part and change.kind == "passed on":
+        missing = like.args[1 - change.detail[0]]
+        places = [origin_of(trace, trace.position[of]) for of in (missing, argument)]
+        new = trace.arg(node, j, values) * (places[0] != places[1])
+    else:
+        new = change.value(trace, values, original(argument))
+    return trace.call(node, values, [new if a is argument else a for a in node.args])

@@ -10,6 +10,7 @@ from torch.fx import Node
 
 from torch_ref.diagnosis.graph.change import CONSTANTS, SIMPLE, Change
 from torch_ref.diagnosis.graph.constants import constants
+from torch_ref.diagnosis.graph.indices import indices
 from torch_ref.diagnosis.graph.nodes import Values, is_real
 from torch_ref.diagnosis.graph.repeated import repeated
 from torch_ref.diagnosis.graph.splits import splits
@@ -31,6 +32,7 @@ def edits(trace: Trace, node: Node) -> Iterator[Change]:
     if value.dtype is torch.bool:
         for always in (True, False):
             yield Change(SIMPLE, "always", (always,), partial(_constantly, always))
+        yield Change(SIMPLE, "inverted", (), lambda trace, values, node: ~values[trace.position[node]])
     if is_real(value):
         yield Change(SIMPLE, "cut", (), lambda trace, values, node: torch.zeros_like(values[trace.position[node]]))
         yield Change(SIMPLE, "negated", (), lambda trace, values, node: -values[trace.position[node]])
@@ -41,6 +43,8 @@ def edits(trace: Trace, node: Node) -> Iterator[Change]:
     yield from repeated(node)
     yield from splits(trace, node)
     yield from constants(node)
+    yield from indices(trace, node)
+    yield from _divisors(trace, node)
     yield from _slices(trace, node)
 
 
@@ -113,6 +117,20 @@ def _special(node: Node) -> Iterator[Change]:
     yield from _strides(node)
     if node.target in (aten.rsqrt.default, aten.sqrt.default) and _is_sum_with_constant(node.args[0]):
         yield Change(CONSTANTS, "constant outside the root", (), _outside)
+
+
+def _divisors(trace: Trace, node: Node) -> Iterator[Change]:
+    """A size in place of a number that is divided by: the batch, not the sum of the weights."""
+    if node.target is aten.div.Tensor and isinstance(divisor := node.args[1], Node):
+        given = [name for name in trace.case.given if name not in trace.case.upstream]
+        for name in ("batch", *given) if trace.values[trace.position[divisor]].numel() == 1 else ():
+            yield Change(CONSTANTS, "divided by a size", (name,), partial(_by_size, name))
+
+
+def _by_size(name: str, trace: Trace, values: Values, node: Node) -> Tensor:
+    """By the batch, or by the number of elements of what is given."""
+    size = trace.case.sizes[name] if name in trace.case.sizes else trace.case.arguments[name].size
+    return trace.arg(node, 0, values) / size  # type: ignore[no-any-return]
 
 
 def _strides(node: Node) -> Iterator[Change]:

@@ -2,8 +2,9 @@
 
 from torch_ref.diagnosis.graph.alike import Group, in_steps, same_source
 from torch_ref.diagnosis.graph.influence import Influence
+from torch_ref.diagnosis.graph.naming import goal
 from torch_ref.diagnosis.graph.trace import Trace
-from torch_ref.diagnosis.graph.words import at_steps, place, source
+from torch_ref.diagnosis.graph.words import at_steps, place, source, told_at
 
 
 def entry(trace: Trace, influence: Influence, wrong: frozenset[str]) -> str:
@@ -22,10 +23,16 @@ def entry(trace: Trace, influence: Influence, wrong: frozenset[str]) -> str:
     if not found:
         return ""
     first, last = (pick(found, key=lambda group: len(trace.after(group))) for pick in (max, min))
-    early, late = (f"{place(source(trace, group[0]))}{at_steps(trace, group)}" for group in (first, last))
+    early, late = (_told(trace, group) for group in (first, last))
     before = {trace.position[node] for i in first for node in trace.nodes[i].all_input_nodes} - set(first)
     if influence.may_explain(frozenset(before) & trace.gradients):
         return f"the error enters no later than in the backward pass of {late}"
     if early == late:
         return f"the error enters in the backward pass of {late}"
     return f"the error enters in the backward pass of {early}, or after it, up to that of {late}"
+
+
+def _told(trace: Trace, group: Group) -> str:
+    """The place, and the name of what the gradient is to."""
+    to = goal(trace, told_at(trace, group[0]))
+    return f"{place(source(trace, group[0]))}{at_steps(trace, group)}" + (f" (in the gradient to {to})" if to else "")

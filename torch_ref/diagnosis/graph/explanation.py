@@ -18,24 +18,30 @@ class Way(Enum):
     """What is changed.
 
     BACKWARD: a node of the backward pass.
+    ONLY: the same, for the gradients alone that are wrong; as when they have formulas of their own.
     TAKEN: a value of the forward pass, as the backward pass takes it; as when `dW = dY.T @ G` has G for S.
     RECOMPUTED: the same, and all that the backward pass has that is computed from it.
     FOR_SOME: the same, for the gradients alone that are wrong.
     VALUE: a value of the forward pass, in both passes, the derivative being the right one's.
     FORWARD: an operator of the forward pass, and its derivative with it; as when ReLU stands for tanh.
+    ANOTHER: an operator of the forward pass as its derivative has it; as when the loss is a mean, its gradient a sum's.
     DERIVATIVE: the derivative of an operator alone; as when a mean is taken as a constant.
     """
 
     BACKWARD = auto()
+    ONLY = auto()
     TAKEN = auto()
     RECOMPUTED = auto()
     FOR_SOME = auto()
     VALUE = auto()
     FORWARD = auto()
+    ANOTHER = auto()
     DERIVATIVE = auto()
 
 
-GRADIENTS_ALONE = {Way.TAKEN, Way.RECOMPUTED, Way.FOR_SOME}  # no result is another
+GRADIENTS_ALONE = {Way.TAKEN, Way.RECOMPUTED, Way.FOR_SOME, Way.ANOTHER}  # no result is another
+OF_WRONG = {Way.ONLY, Way.FOR_SOME}  # what is right is computed from something else
+DIFFERENTIATED = {Way.FORWARD, Way.ANOTHER, Way.DERIVATIVE}
 
 
 class Explanation(NamedTuple):
@@ -67,7 +73,8 @@ def _after(first: Edit, then: Edit, trace: Trace, values: Values, node: Node) ->
 
 def made_by(trace: Trace, way: Way, edits: Edits, held: Group = ()) -> dict[str, Tensor]:
     """All that comes out, everything computed anew: so that its noise can be measured."""
-    if way in (Way.FORWARD, Way.DERIVATIVE):
-        return differentiated(trace, edits, frozenset(held))
-    made = replay(trace, edits, trace.everything, taken=way == Way.TAKEN) or {}
+    if way in DIFFERENTIATED:
+        made = differentiated(trace, edits, frozenset(held))
+    else:
+        made = replay(trace, edits, trace.everything, taken=way == Way.TAKEN) or {}
     return {name: g for name, g in made.items() if way not in GRADIENTS_ALONE or name in trace.case.differentiated}

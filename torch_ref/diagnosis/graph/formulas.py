@@ -31,6 +31,8 @@ BETWEEN = {
     aten.bmm.default: " @ ",
     aten.mv.default: " @ ",
     aten.dot.default: " @ ",
+    **dict.fromkeys((aten.logical_or.default, aten.bitwise_or.Tensor), " or "),
+    **dict.fromkeys((aten.logical_and.default, aten.bitwise_and.Tensor), " and "),
     **{
         overload: f" {sign} "
         for sign, packet in {"≠": aten.ne, "=": aten.eq, "<": aten.lt, "≤": aten.le, ">": aten.gt, "≥": aten.ge}.items()
@@ -54,6 +56,7 @@ AROUND = {
     aten.log.default: "log({})",
     aten.permute.default: "{}ᵀ",
     aten.abs.default: "|{}|",
+    **dict.fromkeys((aten.logical_not.default, aten.bitwise_not.default), "not {}"),
     aten.sign.default: "sign({})",
     aten.sin.default: "sin({})",
     aten.cos.default: "cos({})",
@@ -62,16 +65,10 @@ AROUND = {
     aten.embedding_dense_backward.default: "Σ {} of the same index",
 }
 SILENT = {
-    *(
-        aten.view.default,
-        operator_of("_unsafe_view").default,
-        aten.expand.default,
-        aten.unsqueeze.default,
-        aten.squeeze.dims,
-    ),
+    *(aten.view.default, operator_of("_unsafe_view").default, aten.expand.default, aten.unsqueeze.default),
     *(aten.clone.default, aten.alias.default, aten.detach.default, aten.squeeze.dim, aten.squeeze.default),
     *(operator_of("_to_copy").default, aten.slice.Tensor, aten.select.int, aten.unfold.default, aten.reshape.default),
-    *(aten.repeat.default, aten.lift_fresh_copy.default),
+    *(aten.repeat.default, aten.lift_fresh_copy.default, aten.squeeze.dims),
 }
 
 
@@ -108,7 +105,8 @@ def _written(trace: Trace, i: int, depth: int) -> str:  # noqa: PLR0911  # one c
         return AROUND[node.target].format(_part(trace, i, node.args[0], depth, wrap=wrap)).removesuffix("ᵀᵀ")
     if node.target is aten.pow.Tensor_Scalar:
         exponent = {1: "", 2: "²", 3: "³"}.get(node.args[1], f"^{node.args[1]:g}")
-        return f"{_part(trace, i, node.args[0], depth)}{exponent}"
+        base = _part(trace, i, node.args[0], depth)
+        return f"({base}){exponent}" if base.startswith(("the ", "a ")) else f"{base}{exponent}"
     if node.target is aten.where.self:
         condition, yes, no = (_part(trace, i, argument, depth, wrap=False) for argument in node.args)
         return f"({yes} where {condition}, else {no})"
@@ -171,17 +169,19 @@ def named(trace: Trace, i: int) -> str:  # noqa: PLR0911  # one case a line
         return sigma
     if text := quoted(trace, i) or _short(trace, i):
         return text
-    is_known = is_backward(node) and i not in trace.gradients
-    if is_known and (text := _written(trace, i, 3)) and LEFT_OUT not in text and len(text) <= SHORT:
+    depth = 1 if node.target is aten.pow.Tensor_Scalar else 3 if is_backward(node) else 0
+    text = _written(trace, i, depth) if depth and i not in trace.gradients else ""
+    if text and LEFT_OUT not in text and len(text) <= SHORT:
         return text
-    return named_operator(trace, i)
+    variable = variable_of(trace, i, anywhere=True)
+    return f"`{variable}`" if variable else named_operator(trace, i)
 
 
 def named_operator(trace: Trace, i: int) -> str:
     """A value by its operator."""
-    origin = origin_of(trace, i)
+    origin, there = origin_of(trace, i), "a value within " if _is_inner(trace, i) else ""
     back = "the gradient to " if i in trace.gradients else "a term in the backward pass of "
-    return f"{back if is_backward(trace.nodes[i]) else ''}the {operator(origin.operator)}{of(origin.module)}"
+    return f"{back if is_backward(trace.nodes[i]) else there}the {operator(origin.operator)}{of(origin.module)}"
 
 
 def _short(trace: Trace, i: int) -> str:

@@ -74,6 +74,15 @@ class Influence:
             self._gates[changed] = self._gate(changed) if changed else None
         return self._gates[changed]
 
+    def fitting(self, i: int, values: Tensor) -> Sequence[bool]:
+        """Which of these values of a gradient, along the first axis, may be what the candidate has there."""
+        if i not in self.jacobians:
+            return [True] * len(values)
+        columns, off = self._equations(frozenset({i}))
+        moved = (values - self.trace.values[i]).flatten(1).double() @ columns.mT
+        found: list[bool] = ((moved - off).norm(dim=1) <= self._slack(off)).tolist()
+        return found
+
     def weights(self, i: int, terms: Sequence[Tensor]) -> list[float]:
         """With which the terms of a gradient add up to what the candidate has there; none, if they can't."""
         columns, off = self._equations(frozenset({i}))
@@ -105,6 +114,8 @@ class Influence:
         if self.trace.reached(changed).isdisjoint(self.names):
             return False
         columns, off = self._equations(changed)
+        if columns.shape[1] >= len(off):
+            return True
         return bool((_beyond(columns) @ off).norm() <= self._slack(off))
 
     def _gate(self, changed: frozenset[int]) -> Gate | None:
@@ -112,6 +123,8 @@ class Influence:
             return None
         first, before = min(changed), self.trace.values[min(changed)]
         columns, off = self._equations(changed)
+        if columns.shape[1] - before.numel() >= len(off):  # the others give anything
+            return None
         beyond = _beyond(columns[:, before.numel() :])
         of_first, left, slack = beyond @ columns[:, : before.numel()], beyond @ off, self._slack(off)
 

@@ -25,22 +25,33 @@ def subject(trace: Trace, i: int) -> str:
         return trace.case.label(outputs[0])
     if not is_backward(node):
         return named(trace, i)
-    if i not in trace.gradients:
-        return formula(trace, i, 3, top=False)
+    if i not in trace.gradients or is_part(trace, i):
+        return formula(trace, i, 3, top=i in trace.gradients)
     to = "" if node.meta.get("is_gradient_acc") else _to(trace, i)
     return f"the gradient {to}back through {_listed(_paths(trace, node))}"
 
 
+def is_part(trace: Trace, i: int) -> bool:
+    """Whether a gradient is a step within the backward pass of its operator, not what that gives to another."""
+    return i not in trace.ends and all(trace.number(user) == trace.number(i) for user in trace.users[i])
+
+
 def _to(trace: Trace, i: int) -> str:
     """To which of the arguments of its operator a gradient is, if there are several."""
+    name = goal(trace, i, several=True)
+    return f"to {name} " if name else ""
+
+
+def goal(trace: Trace, i: int, *, several: bool = False) -> str:
+    """The argument of its operator that a gradient is to; several: only if there is more than one."""
     there = [j for j in trace.blocks.get(trace.number(i), ()) if not is_backward(trace.nodes[j])]
     outer = [a for j in there for a in trace.nodes[j].all_input_nodes if trace.position[a] not in there]
     given = [a for a in dict.fromkeys(outer) if is_real(trace.values[trace.position[a]])]
-    if len(given) < 2:
+    if several and len(given) < 2:
         return ""
     ends = set(_ends(trace, i))
     found = [a for a in given if _source(trace, a) in ends]
-    return f"to {named(trace, trace.position[found[0]])} " if len(found) == 1 else ""
+    return named(trace, trace.position[found[0]]) if len(found) == 1 else ""
 
 
 def _ends(trace: Trace, i: int) -> Iterator[int | str]:
@@ -48,9 +59,9 @@ def _ends(trace: Trace, i: int) -> Iterator[int | str]:
     yield from trace.ends.get(i, ())
     for user in trace.users[i]:
         node = trace.nodes[user]
-        if node.meta.get("is_gradient_acc"):
+        if node.meta.get("is_gradient_acc") or trace.number(user) == trace.number(i):
             yield from _ends(trace, user)
-        elif trace.number(user) != trace.number(i):
+        else:
             yield trace.number(user)
 
 
@@ -75,8 +86,19 @@ def argument(trace: Trace, i: int, j: int) -> str:
     argument = trace.nodes[i].args[j]
     if not isinstance(argument, Node):
         return f"{argument:.6g}" if isinstance(argument, float) else str(argument)
-    text = formula(trace, trace.position[argument], 3, top=False)
-    return text if text != "g" else "the gradient that comes in"
+    k = trace.position[argument]
+    comes_in = k in trace.gradients and is_backward(argument) and 0 <= trace.number(i) != trace.number(k)
+    text = formula(trace, k, 3, top=False)
+    return "the gradient that comes in" if comes_in or text == "g" else text
+
+
+def told_apart(trace: Trace, j: int, k: int) -> tuple[str, str]:
+    """Two values, with their lines where they would be called the same."""
+    names = [formula(trace, of, 3, top=False) for of in (j, k)]
+    lines = [origin_of(trace, of).line for of in (j, k)]
+    if names[0] == names[1] and lines[0] != lines[1]:
+        names = [f"{name} at `{line}`" for name, line in zip(names, lines, strict=True)]
+    return names[0], names[1]
 
 
 def role(argument: Any) -> str:
@@ -117,7 +139,8 @@ def one_path(trace: Trace, node: Node, j: int) -> str:
         if any(user.meta.get("is_gradient_acc") for user in node.users)
         else f", only that {_through(there)} is there"
     )
-    return f"the gradient {_through(missing)} is missing{rest}"
+    one_of = "one of " if set(missing) & set(there) else ""
+    return f"{one_of}the gradient{'s' * bool(one_of)} {_through(missing)} is missing{rest}"
 
 
 def _through(paths: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -29,16 +30,22 @@ def origin_of(trace: Trace, i: int) -> Origin:
     custom: dict[str, Any] = next((of.meta["custom"] for of in there if of.meta.get("custom", {}).get("module")), {})
     lines = [frames[-1] for of in reversed(there) if (frames := own_lines(of.meta.get("stack_trace", "")))]
     line = lines[0].partition(": ")[2] if lines else ""
-    operator = str(there[-1].meta.get("original_aten") or there[-1].target)
-    return Origin(custom.get("module", ("", "")), operator.removeprefix("aten.").partition(".")[0], line)
+    operator = str(there[-1].meta.get("original_aten") or there[-1].target).removeprefix("aten.").partition(".")[0]
+    module = custom.get("module", ("", ""))
+    if "batch_norm" in operator and ("InstanceNorm" in module[1] or "instance_norm" in line):
+        operator = "instance_norm"  # torch computes it as a batch norm of one sample that has all channels
+    return Origin(module, operator, line)
 
 
 ASSIGNED = re.compile(r"(\w+)\s*(?::[^=]+)?=(?!=)")
 
 
 @cache
-def variable_of(trace: Trace, i: int) -> str:
-    """What the source calls a value of the forward pass: the variable of its line, if it is the last of the line."""
+def variable_of(trace: Trace, i: int, *, anywhere: bool = False) -> str:
+    """What the source calls a value of the forward pass: the variable of its line, if it is the last of the line.
+
+    anywhere: though another line assigns it too, as that before a loop.
+    """
     node = trace.nodes[i]
     frames = _frames(trace, i)
     is_function = bool(frames) and not frames[-1].partition(": ")[0].endswith(("<lambda>", "<module>"))
@@ -48,7 +55,8 @@ def variable_of(trace: Trace, i: int) -> str:
     following = next(
         (j for j in trace.everything if j > i and _frames(trace, j) and not is_backward(trace.nodes[j])), None
     )
-    if name in trace.names or len(_lines_of(trace)[name]) > 1:
+    is_one_statement = ";" not in frames[-1].partition(": ")[2]
+    if not is_one_statement or name in trace.names or (len(_lines_of(trace)[name]) > 1 and not anywhere):
         return ""
     if following is not None and frames[-1] in _frames(trace, following):
         at, after = (steps(trace).get(trace.number(j)) for j in (i, following))
@@ -73,11 +81,15 @@ def _lines_of(trace: Trace) -> dict[str, set[str]]:
 
 
 class Step(NamedTuple):
-    """Of an operator on a line that is run several times: which of the line's operators it is, and in which step."""
+    """Of an operator on a line that is run several times: which of the line's operators it is, and in which step.
+
+    calls: how many of these steps may be within one of another line: of a function that a loop calls several times.
+    """
 
     operator: int
     step: int
     steps: int
+    calls: int = 1
 
 
 @cache
@@ -97,7 +109,19 @@ def steps(trace: Trace) -> dict[int, Step]:
         period = len(names) if period == 1 and len(names) < 3 else period  # x + (y + z)
         for k, number in enumerate(operators):
             found[number] = Step(k % period, k // period, len(names) // period)
+    counts = {step.steps for step in found.values()}
+    for number, step in found.items():
+        outer = max((count for count in counts if 1 < count < step.steps and not step.steps % count), default=0)
+        if outer:
+            found[number] = step._replace(calls=step.steps // outer)
     return found
+
+
+def times(trace: Trace, group: Sequence[int]) -> list[int]:
+    """In which step of a loop each of these is; or in which run of its line, where a step runs it several times."""
+    at = [steps(trace)[trace.number(i)] for i in group]
+    of_loop = [step.step // step.calls for step in at]
+    return of_loop if len(set(of_loop)) == len(group) else [step.step for step in at]
 
 
 def in_time(trace: Trace, i: int) -> bool:

@@ -6,9 +6,9 @@ from typing import Any, cast
 import torch
 from torch.fx import Node
 
-from torch_ref.diagnosis.factors import Factor
+from torch_ref.diagnosis.graph.branches import of_side
 from torch_ref.diagnosis.graph.formulas import BETWEEN, formula, named
-from torch_ref.diagnosis.graph.naming import argument, one_path, role, subject
+from torch_ref.diagnosis.graph.naming import argument, one_path, role, subject, told_apart
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.quoted import quoted
@@ -18,7 +18,6 @@ from torch_ref.diagnosis.graph.uses import step_of
 from torch_ref.diagnosis.graph.vocabulary import operator
 
 aten: Any = torch.ops.aten
-SCALINGS = aten.mul.Scalar, aten.mul.Tensor
 SCATTERS = {
     *(aten.scatter.src, aten.scatter.value, aten.scatter_add.default, aten.index_put.default),
     *(aten.slice_scatter.default, aten.select_scatter.default),
@@ -28,12 +27,14 @@ SCATTERS = {
 def passed_on(trace: Trace, i: int, j: int) -> str:  # noqa: PLR0911  # one case a line
     """An argument stands where the result belongs."""
     node = trace.nodes[i]
-    if node.target in SCATTERS:
+    if node.target in SCATTERS and j:
         return "all get the gradient, not only those that are selected"
     others = [k for k in range(len(node.args)) if k != j and isinstance(node.args[k], Node)]
     if node.meta.get("is_gradient_acc"):
         return one_path(trace, node, j)
-    if node.target in (aten.where.self, aten.permute.default, aten.flip.default):
+    if node.target is aten.where.self:
+        return _one_side(trace, i, j)
+    if node.target in (aten.permute.default, aten.flip.default):
         return not_moved(trace, i)
     constant = (
         node.target in (aten.mul.Tensor, aten.mul.Scalar, aten.div.Tensor, aten.div.Scalar)
@@ -47,7 +48,7 @@ def passed_on(trace: Trace, i: int, j: int) -> str:  # noqa: PLR0911  # one case
     if node.target is aten.pow.Tensor_Scalar and j == 0:
         return f"{argument(trace, i, 0)} stands in place of {formula(trace, i, 3)}"
     factors = aten.mul.Tensor, aten.mul.Scalar, aten.mm.default, aten.bmm.default
-    if others or node.target in BETWEEN:
+    if node.target in BETWEEN:
         other = others[0] if others else 1 - min(j, 1)
         kind = "factor" if node.target in factors else "term"
         what = argument(trace, i, other)
@@ -57,12 +58,6 @@ def passed_on(trace: Trace, i: int, j: int) -> str:  # noqa: PLR0911  # one case
     return f"the {operator(str(node.target).removeprefix('aten.').partition('.')[0])} is left out"
 
 
-def inner(trace: Trace, i: int) -> str:
-    """What a node gives: by its formula, if it is a part of an operator."""
-    is_part = any(trace.number(user) == trace.number(i) for user in trace.users[i])
-    return formula(trace, i) if is_part and not role(trace.nodes[i]) else subject(trace, i)
-
-
 def transposed(right: str) -> str:
     """What is wrong, where this is right."""
     if right.endswith("ᵀ"):
@@ -70,12 +65,17 @@ def transposed(right: str) -> str:
     return f"{right} is transposed, and should not be"
 
 
+def _one_side(trace: Trace, i: int, j: int) -> str:
+    """One side of a condition, whether it holds or not."""
+    one, other = argument(trace, i, j), argument(trace, i, 3 - j)
+    return "the mask is not applied" if other == "0" else f"{one} stands in place of {other}{of_side(trace, i, 3 - j)}"
+
+
 def not_moved(trace: Trace, i: int) -> str:
     """Elements are not where they belong."""
-    target = trace.nodes[i].target
-    if target is aten.flip.default:
+    if trace.nodes[i].target is aten.flip.default:
         return f"{argument(trace, i, 0)} is not flipped: its order along {last_axes(trace, i)} is not reversed"
-    return "the mask is not applied" if target is aten.where.self else transposed(formula(trace, i, 3, top=False))
+    return transposed(formula(trace, i, 3, top=False))
 
 
 def last_axes(trace: Trace, i: int) -> str:
@@ -124,57 +124,25 @@ def inner_constant(trace: Trace, i: int) -> str:
     return f"{inner.args[1]:g}" if isinstance(inner, Node) else ""
 
 
-def weighted(trace: Trace, i: int, first: float, second: float) -> str:
-    """Two terms with wrong weights."""
-    told = []
-    for j, weight in enumerate((first, second)):
-        term = trace.nodes[i].args[j]
-        scale = term.args[1] if isinstance(term, Node) and term.target in SCALINGS else None
-        if isinstance(scale, float):
-            told.append(f"{scale * weight + 0.0:.6g} stands in place of {scale:.6g}")
-        else:
-            told.append(f"{argument(trace, i, j)} counts {Factor(weight, ())} times")
-    return " and ".join(told)
+def another(trace: Trace, i: int, j: int, other: int, taken: int) -> str:
+    """A value that is another one's."""
+    is_term = is_backward(trace.nodes[other]) and other not in trace.gradients
+    what, right = formula(trace, other, 3, top=False) if is_term else named(trace, other), argument(trace, i, j)
+    if what != right:
+        return f"{what} is used in place of {right}"
+    late = step_of(trace, other) - step_of(trace, taken)
+    if late:
+        return f"{right} is that of another step, {'later' if late > 0 else 'earlier'}"
+    there, belongs = told_apart(trace, other, taken)
+    return f"{there} is used in place of {belongs}" if there != belongs else f"in place of {right} there is another one"
 
 
-def stray(trace: Trace, i: int, j: int, power: int) -> str:
-    """A factor too many or too few."""
-    what = formula(trace, j, 3, top=False)
-    times = "" if abs(power) == 1 else " twice"
-    if power < 0:
-        return f"{subject(trace, i)} lacks the factor {what.removeprefix('the ')}{times}, or is divided by it{times}"
-    return f"{subject(trace, i)} is multiplied by {what}{times} too often"
-
-
-def in_place_of(trace: Trace, i: int, j: int, k: int, power: int) -> str:
-    """A factor that is another value's."""
-    there, belongs = (formula(trace, of, 3, top=False) for of in (j, k))
-    raised = "²" if power == 2 else ""
-    return f"{subject(trace, i)} is too large by the factor ({there} / {belongs}){raised}: the one stands for the other"
+def another_index(trace: Trace, _i: int, taken: int, other: int) -> str:
+    """An index in the place of another."""
+    there, belongs = (named(trace, of) for of in (other, taken))
+    return f"the index is {there}, not {belongs}" if there != belongs else f"the index is another one than {belongs}"
 
 
 def constant_in_a_term(trace: Trace, i: int, j: int, key: int | str, other: Callable[[Any], Any]) -> str:
     """A constant that is another one in one term alone."""
     return f"in {subject(trace, i)} alone, {constant(trace, j, key, other)}"
-
-
-def scaled(trace: Trace, i: int, factor: Factor) -> str:
-    """A factor that is another number; the constant that it makes of the one that is there."""
-    node = trace.nodes[i]
-    constants = [argument for argument in node.args if isinstance(argument, float)]
-    if node.target in SCALINGS and len(constants) == 1 and not factor.powers:
-        return f"{factor.constant * constants[0]:.6g} stands in place of {constants[0]:.6g}"
-    return f"{subject(trace, i)} is {factor} times what it should be"
-
-
-def another(trace: Trace, i: int, j: int, other: int, taken: int) -> str:
-    """A value that is another one's."""
-    is_term = is_backward(trace.nodes[other]) and other not in trace.gradients
-    what, right = formula(trace, other, 3, top=False) if is_term else named(trace, other), argument(trace, i, j)
-    line, here = origin_of(trace, other).line, origin_of(trace, i).line
-    if what != right:
-        return f"{what} is used in place of {right}"
-    if line != here:
-        return f"{right} is that of `{line}`"
-    late = step_of(trace, other) - step_of(trace, taken)
-    return f"{right} is that of another step{', later' if late > 0 else ', earlier' if late < 0 else ''}"

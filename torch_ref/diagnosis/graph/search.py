@@ -12,7 +12,7 @@ from torch import Tensor
 from torch_ref.diagnosis.graph.alike import Group
 from torch_ref.diagnosis.graph.attempts import Attempts
 from torch_ref.diagnosis.graph.change import Change
-from torch_ref.diagnosis.graph.explanation import GRADIENTS_ALONE, Explanation, Way
+from torch_ref.diagnosis.graph.explanation import DIFFERENTIATED, GRADIENTS_ALONE, OF_WRONG, Explanation, Way
 from torch_ref.diagnosis.graph.influence import Influence
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.replaying import differentiated, replay, value
@@ -115,15 +115,15 @@ class Search:
             return (
                 not is_asked
                 or name in free
-                or (way == Way.FOR_SOME and name not in self.wrong)
+                or (way in OF_WRONG and name not in self.wrong)
                 or name not in self.yours(k)
                 or self._is_same(k, name, tensor, self.yours(k)[name])
             )
 
         try:
-            if way in (Way.FORWARD, Way.DERIVATIVE):
+            if way in DIFFERENTIATED:
                 made = differentiated(trace, edits, frozenset(explanation.held))
-                return made if all(accept(name, tensor) for name, tensor in made.items()) else None
+                return _asked(trace, way, made) if all(accept(name, tensor) for name, tensor in made.items()) else None
             begun = explanation.before and explanation.before.tensors
             if not k and not begun and not free and not self._passes(way, edits):
                 return None
@@ -132,9 +132,7 @@ class Search:
             raise
         except Exception:  # noqa: BLE001  # a change that does not fit: another shape, an axis that is not there
             return None
-        return outputs and {
-            name: t for name, t in outputs.items() if way not in GRADIENTS_ALONE or name in trace.case.differentiated
-        }
+        return outputs and _asked(trace, way, outputs)
 
     @staticmethod
     def _order(trace: Trace, edits: Edits, *, taken: bool) -> list[int]:
@@ -145,7 +143,7 @@ class Search:
     def _passes(self, way: Way, edits: Edits) -> bool:
         """Whether the first gradient that the edits change may be what the candidate has there."""
         trace, taken = self.traces[0], way == Way.TAKEN
-        influence = self.of_wrong if way == Way.FOR_SOME else self.influence
+        influence = self.of_wrong if way in OF_WRONG else self.influence
         gate = influence.gate(influence.entered(edits, taken=taken))
         return not gate or gate.passes(value(trace, edits, gate.position, taken=taken))
 
@@ -155,6 +153,11 @@ class Search:
             and made.shape == other.shape
             and bool((made - other).abs().max() <= self.bounds[k].get(name, np.inf))
         )
+
+
+def _asked(trace: Trace, way: Way, made: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Of what comes out, what the way is about."""
+    return {name: t for name, t in made.items() if way not in GRADIENTS_ALONE or name in trace.case.differentiated}
 
 
 def _tensors(trace: Trace, comparison: Comparison) -> dict[str, Tensor]:

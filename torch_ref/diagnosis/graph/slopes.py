@@ -48,6 +48,8 @@ FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "2 x": lambda x, _: 2 * x,
 }
 
+AFTER = {"1 - y²": "tanh", "y (1 - y)": "σ", "1 where y > 0, else 0": "ReLU"}  # of what these are the derivatives
+
 # What belongs there, of g, the gradient that comes in: by what the operator is called.
 DERIVATIVES = {
     "ReLU": "g where x > 0, else 0",

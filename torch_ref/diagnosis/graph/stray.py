@@ -1,53 +1,110 @@
 """A factor that does not belong there: a value of the network, or a power of one; one value in another's place."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
-from itertools import permutations
-from typing import Any
+from functools import cache, partial
+from itertools import compress
+from typing import Any, cast
 
+import torch
 from torch import Tensor
 from torch.fx import Node
 
-from torch_ref.diagnosis.graph.change import OTHERS, Change
+from torch_ref.diagnosis.graph.change import OTHERS, SCALED, Change
 from torch_ref.diagnosis.graph.constants import constants
+from torch_ref.diagnosis.graph.formulas import SILENT
+from torch_ref.diagnosis.graph.influence import Influence
 from torch_ref.diagnosis.graph.nodes import Values, is_backward, is_real
+from torch_ref.diagnosis.graph.slopes import AFTER, FORMULAS
 from torch_ref.diagnosis.graph.trace import Trace
 
 POWERS = -2, -1, 1, 2
+HALVES = -0.5, 0.5  # of what is positive
 ROOTS = -1.5, -1, -0.5, 0.5, 1, 1.5  # of a sum with an ε
 
 
-def stray(trace: Trace, i: int) -> Iterator[Change]:
-    """A gradient times each power of each value that is known there and can be broadcast to it."""
-    for j in _known(trace, i):
-        for power in POWERS:
-            yield Change(OTHERS, "stray", (j, power), partial(_times, j, power))
+def stray(trace: Trace, i: int, influence: Influence) -> Iterator[Change]:
+    """A gradient times each power of each value that is known there and can be broadcast to it; times its slope."""
+    changes, factors = [], []
+    for j in _known(trace, trace.values[i].shape):
+        value = trace.values[j]
+        powers = (*POWERS, *(HALVES if value.min() > 0 else ())) if is_real(value) else (1,)
+        for power in powers:
+            rank = OTHERS if isinstance(power, int) else SCALED
+            changes.append(Change(rank, "stray", (j, power), partial(_times, j, power)))
+            factors.append(value**power if power != 1 else value)
+        for name in AFTER if is_real(value) and value.shape == trace.values[i].shape else ():
+            changes.append(Change(OTHERS, "stray slope", (j, name), partial(_times_slope, j, name)))
+            factors.append(FORMULAS[name](value, value))
+    yield from _fitting(trace, i, influence, changes, factors)
 
 
-def in_place_of(trace: Trace, i: int) -> Iterator[Change]:
+def in_place_of(trace: Trace, i: int, influence: Influence) -> Iterator[Change]:
     """A gradient times each power of the ratio of two values of one shape: the one stands where the other belongs."""
-    for j, k in permutations(_known(trace, i), 2):
-        if trace.values[j].shape == trace.values[k].shape:
-            for power in (1, 2):
-                yield Change(OTHERS, "in place of", (j, k, power), partial(_times_ratio, j, k, power))
+    known = [j for j in _known(trace, trace.values[i].shape) if is_real(trace.values[j])]
+    for j in known:
+        value = trace.values[j]
+        pairs = [(k, power) for k in known if k != j and trace.values[k].shape == value.shape for power in (1, 2)]
+        changes = [Change(OTHERS, "in place of", (j, *pair), partial(_times_ratio, j, *pair)) for pair in pairs]
+        factors = [(value / trace.values[k]) ** power for k, power in pairs]
+        yield from _fitting(trace, i, influence, changes, factors)
+
+
+def _fitting(
+    trace: Trace, i: int, influence: Influence, changes: list[Change], factors: list[Tensor]
+) -> Iterator[Change]:
+    """The changes whose factor of a gradient may give what the candidate has there; all at once, for they are many."""
+    if factors:
+        value = trace.values[i]
+        spread = [cast("Tensor", _spread(factor, value.shape)).expand(value.shape) for factor in factors]
+        made = torch.stack(spread) * value
+        yield from compress(changes, influence.fitting(i, made))
 
 
 def another_constant(trace: Trace, i: int) -> Iterator[Change]:
     """A gradient times what another constant in a sum of the forward pass would change: an ε that one term lacks."""
-    for j in _known(trace, i):
+    for j in _known(trace, trace.values[i].shape):
         for change in constants(trace.nodes[j]) if _is_sum_with_constant(trace.nodes[j]) else ():
             for power in ROOTS:
                 detail = (j, *change.detail)
                 yield Change(OTHERS, "constant in a term", detail, partial(_times_other, j, change.value, power))
 
 
-def _known(trace: Trace, i: int) -> Iterator[int]:
-    shape = trace.values[i].shape
+@cache
+def _known(trace: Trace, shape: tuple[int, ...]) -> list[int]:
+    """What the forward pass knows that can be spread over this shape; what is only reshaped, once."""
+    found: dict[int, Any] = {}
+    seen: dict[Any, int] = {}
     for j in [*range(len(trace.names)), *trace.everything]:
-        value = trace.values[j]
-        known = j < i and is_real(value) and not is_backward(trace.nodes[j])
-        if known and 0 < value.dim() <= len(shape) and broadcasts(value.shape, shape) and not _is_upstream(trace, j):
-            yield j
+        value, node = trace.values[j], trace.nodes[j]
+        if not _is_factor(value) or is_backward(node) or _is_upstream(trace, j) or not value.dim():
+            continue
+        if _spread(value, shape) is not None:
+            before = seen.get(content := (value.shape, value.numpy().tobytes()))
+            if before is not None and trace.number(before) == trace.number(j):
+                del found[before]  # a step within the operator
+            elif before is not None and node.target in SILENT:
+                continue
+            found[j] = seen[content] = j
+    return list(found)
+
+
+def _is_factor(value: Any) -> bool:
+    """Real numbers, or a mask: conditions, or integers that are 0 and 1."""
+    is_mask = isinstance(value, Tensor) and not value.is_floating_point() and not value.is_complex()
+    return is_real(value) or (is_mask and bool(((value == 0) | (value == 1)).all()))
+
+
+def _spread(value: Tensor, shape: Sequence[int]) -> Tensor | None:
+    """What can be spread over a shape, by its last axes as torch does it, or by its first: a weight of each sample."""
+    if value.dim() <= len(shape) and broadcasts(value.shape, shape):
+        return value
+    is_of_first = value.dim() < len(shape) and value.shape == shape[: value.dim()]
+    return value.reshape(*value.shape, *[1] * (len(shape) - value.dim())) if is_of_first else None
+
+
+def _product(gradient: Tensor, factor: Tensor) -> Tensor:
+    spread = _spread(factor, gradient.shape)
+    return gradient * (factor if spread is None else spread)
 
 
 def broadcasts(given: Sequence[int], shape: Sequence[int]) -> bool:
@@ -63,14 +120,18 @@ def _is_sum_with_constant(node: Node) -> bool:
     return "add" in str(node.target) and isinstance(node.args[1], float)
 
 
-def _times(j: int, power: int, trace: Trace, values: Values, node: Node) -> Tensor:
-    return values[trace.position[node]] * values[j] ** power  # type: ignore[no-any-return]
+def _times(j: int, power: float, trace: Trace, values: Values, node: Node) -> Tensor:
+    return _product(values[trace.position[node]], values[j] if power == 1 else values[j] ** power)
+
+
+def _times_slope(j: int, name: str, trace: Trace, values: Values, node: Node) -> Tensor:
+    return values[trace.position[node]] * FORMULAS[name](values[j], values[j])  # type: ignore[no-any-return]
 
 
 def _times_ratio(j: int, k: int, power: int, trace: Trace, values: Values, node: Node) -> Tensor:
-    return values[trace.position[node]] * (values[j] / values[k]) ** power  # type: ignore[no-any-return]
+    return _product(values[trace.position[node]], (values[j] / values[k]) ** power)
 
 
 def _times_other(j: int, change: Any, power: float, trace: Trace, values: Values, node: Node) -> Tensor:
     other = change(trace, values, trace.nodes[j])
-    return values[trace.position[node]] * (other / values[j]) ** power  # type: ignore[no-any-return]
+    return _product(values[trace.position[node]], (other / values[j]) ** power)

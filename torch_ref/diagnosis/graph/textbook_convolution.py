@@ -60,7 +60,8 @@ def _unfolded(x: Tensor, taps: Sequence[int], stride: Sequence[int], dilation: S
     for axis in 0, 1:
         x = x.unfold(axis + 2, (taps[axis] - 1) * dilation[axis] + 1, stride[axis])
     if list(dilation) != [1, 1]:
-        x = x[..., :: dilation[0], :: dilation[1]]
+        with noted(dilated=True):
+            x = x[..., :: dilation[0], :: dilation[1]]
     return x
 
 

@@ -10,9 +10,10 @@ from torch.fx import Node
 from torch_ref.diagnosis.graph.alike import Group, in_steps, same_source
 from torch_ref.diagnosis.graph.change import OTHERS, STEPS, Change
 from torch_ref.diagnosis.graph.nodes import Values, is_real, target_of
-from torch_ref.diagnosis.graph.origin import steps
+from torch_ref.diagnosis.graph.origin import steps, times
 from torch_ref.diagnosis.graph.trace import Trace
 
+OWN = "step before, but for the first", "step after, but for the last"
 Slot: TypeAlias = dict[int, int]  # by time step, the position of a value
 
 
@@ -49,11 +50,12 @@ def _of_other_steps(trace: Trace, group: Group, j: int, taken: list[int]) -> Ite
     after = [*in_order, *(i for i in alike if i > in_order[-1])][1 : len(in_order) + 1]
     before = [None, *in_order[:-1]]
     firsts, lasts = [in_order[0]] * len(in_order), [in_order[-1]] * len(in_order)
-    instead: tuple[Sequence[int | None], ...] = before, after, firsts, lasts
+    first_own, last_own = [in_order[0], *in_order[:-1]], [*in_order[1:], in_order[-1]]
+    instead: tuple[Sequence[int | None], ...] = before, after, firsts, lasts, first_own, last_own
     at = dict(zip(taken, (step_of(trace, i) for i in group), strict=True))
-    names = ["step before", "step after", "first step", "last step"]
+    names = ["step before", "step after", "first step", "last step", *OWN]
     if at[in_order[0]] > at[in_order[-1]]:  # computed by the backward pass, the last step first
-        names = ["step after", "step before", "last step", "first step"]
+        names = ["step after", "step before", "last step", "first step", *reversed(OWN)]
     for what, others in zip(names, instead, strict=True):
         if len(others) == len(in_order):
             to = dict(zip(in_order, others, strict=True))
@@ -64,7 +66,7 @@ def _of_other_steps(trace: Trace, group: Group, j: int, taken: list[int]) -> Ite
 
 def _of_other_slots(trace: Trace, group: Group, j: int, taken: list[int]) -> Iterator[Change]:
     """At each step the value of another slot."""
-    at = [step_of(trace, i) for i in group]
+    at = times(trace, group)
     for slot in slots(trace):
         others = [slot.get(step, -1) for step in at]
         if (
@@ -114,7 +116,7 @@ def slots(trace: Trace) -> list[Slot]:
     found: list[Slot] = []
     for group in same_source(trace, trace.everything):
         if in_steps(trace, group):
-            at = [step_of(trace, i) for i in group]
+            at = times(trace, group)
             found.append(dict(zip(at, group, strict=True)))
             for j in range(len(trace.nodes[group[0]].args)):
                 given = [trace.nodes[i].args[j] for i in group if len(trace.nodes[i].args) > j]

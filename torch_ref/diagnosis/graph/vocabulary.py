@@ -25,6 +25,7 @@ NAMES = {
     "_native_batch_norm_legit": "batch norm",
     "_native_batch_norm_legit_functional": "batch norm",
     "native_group_norm": "group norm",
+    "instance_norm": "instance norm",
     "_fused_rms_norm": "RMS norm",
     "convolution": "convolution",
     "max_pool2d_with_indices": "max pooling",

@@ -22,10 +22,13 @@ def windows(node: Node) -> Iterator[Change]:
             yield Change(SIMPLE, "windows overwritten", (which,), partial(_of_one, spacing, which))
         if any(dilation > 1 for dilation in noted["dilation"]):
             yield Change(SIMPLE, "dilation ignored", (), partial(_close, noted["dilation"]))
+    if noted.get("dilated") and not any(_is_dilated(user) for user in node.users):
+        for is_centered in (False, True):
+            yield Change(SIMPLE, "dilation ignored", (), partial(_side_by_side, is_centered))
     if noted.get("windows"):
         for which in "last", "first":
             yield Change(SIMPLE, "windows overwritten", (which,), partial(_of_one_pool, which))
-    for cut in ("end", "begin") if "bins" in noted else ():
+    for cut in ("end", "begin", "first", "last", "first alone", "last alone") if "bins" in noted else ():
         yield Change(CONSTANTS, "windows cut", (cut,), partial(_cut, noted["bins"], cut))
     for what, counts in noted.get("divisors", {}).items():
         yield Change(CONSTANTS, "another count", (what,), partial(_divided, counts))
@@ -57,6 +60,20 @@ def _close(dilation: Sequence[int], trace: Trace, values: Values, node: Node) ->
     return trace.call(node, values, [terms, *node.args[1:]])  # type: ignore[no-any-return]
 
 
+def _is_dilated(node: Node) -> bool:
+    return bool(node.meta.get("custom", {}).get("dilated"))
+
+
+def _side_by_side(is_centered: bool, trace: Trace, values: Values, node: Node) -> Tensor:  # noqa: FBT001  # a partial
+    """Of each window as many elements, but without dilation: from its begin, or around its middle."""
+    (n, m), source = values[trace.position[node]].shape[-2:], node
+    while _is_dilated(source):
+        source = source.args[0]  # type: ignore[assignment]  # a node
+    window: Tensor = values[trace.position[source]]
+    top, left = ((whole - taps) // 2 * is_centered for whole, taps in zip(window.shape[-2:], (n, m), strict=True))
+    return window[..., top : top + n, left : left + m]
+
+
 def _of_one_pool(which: str, trace: Trace, values: Values, node: Node) -> Tensor:
     """The terms are gradients times a mask that says which elements belong to which window."""
     product, axes = node.args[0], tuple(node.args[1])  # type: ignore[arg-type]  # a list
@@ -69,20 +86,31 @@ def _of_one_pool(which: str, trace: Trace, values: Values, node: Node) -> Tensor
 
 
 def _cut(bins: Sequence[Sequence[tuple[int, int]]], where: str, trace: Trace, values: Values, node: Node) -> Tensor:
-    """terms: (..., windows, height, windows, width). Windows do not overlap: each ends where the next begins."""
+    """terms: (..., windows, height, windows, width). What is left of a window gets all that the window gives."""
     terms = trace.arg(node, 0, values)
     for axis, windows in zip((-4, -2), bins, strict=True):
-        lows, highs = (list(side) for side in zip(*windows, strict=True))
-        ends = [min(pair) for pair in zip(highs, [*lows[1:], highs[-1]], strict=True)] if where == "end" else highs
-        begins = [max(pair) for pair in zip(lows, [lows[0], *highs[:-1]], strict=True)] if where == "begin" else lows
-        for k, (low, high) in enumerate(zip(begins, ends, strict=True)):
+        for k, (low, high) in enumerate(_kept(where, windows)):
             kept = terms.select(axis, k).clone()
             along = axis + 1  # of what is left when one axis is selected
             kept = kept * _within(low, high, kept.shape[along]).to(kept).reshape(-1, *[1] * (-along - 1))
-            share = (highs[k] - lows[k]) / max(high - low, 1)
+            share = 1 if where.endswith("alone") else (windows[k][1] - windows[k][0]) / max(high - low, 1)
             terms = terms.clone()
             terms.select(axis, k).copy_(kept * share)
     return trace.call(node, values, [terms, *node.args[1:]])  # type: ignore[no-any-return]
+
+
+def _kept(where: str, windows: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Of each window the first or the last element; or it ends where the next begins, begins where the last ends."""
+    if where.startswith("first"):
+        return [(low, low + 1) for low, _ in windows]
+    if where.startswith("last"):
+        return [(high - 1, high) for _, high in windows]
+    lows, highs = (list(side) for side in zip(*windows, strict=True))
+    if where == "end":
+        highs = [min(pair) for pair in zip(highs, [*lows[1:], highs[-1]], strict=True)]
+    else:
+        lows = [max(pair) for pair in zip(lows, [lows[0], *highs[:-1]], strict=True)]
+    return list(zip(lows, highs, strict=True))
 
 
 def _within(low: int, high: int, size: int) -> Tensor:

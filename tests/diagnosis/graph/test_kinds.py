@@ -1,0 +1,180 @@
+"""Kinds of mistakes that people make, each planted small: what is said is true as it reads."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tests.diagnosis.graph.test_search import findings_of
+from torch_ref import Operator
+
+
+def normal(**shapes):
+    return lambda rng, batch: {name: rng.standard_normal((batch, *shape)) for name, shape in shapes.items()}
+
+
+def leaky(x):
+    return F.leaky_relu(x, 0.1)
+
+
+def of_leaky(g, x):
+    return np.where(x > 0, x, 0.1 * x), (np.where(x > 0, g, 0),)
+
+
+def clamped(x):
+    return x.clamp(-0.5, 0.5)
+
+
+def of_clamped(g, x):
+    return x.clip(-0.5, 0.5), (g,)
+
+
+def rows_by_two_indices(x, W, V, src, dst):
+    return x[src] @ W + x[dst] @ V
+
+
+def of_rows(g, x, W, V, src, dst):
+    dx = np.zeros_like(x)
+    np.add.at(dx, src, g @ W.T)
+    np.add.at(dx, src, g @ V.T)
+    return x[src] @ W + x[dst] @ V, (dx, x[src].T @ g, x[dst].T @ g)
+
+
+def draw_rows(rng, batch):
+    normal_ = rng.standard_normal
+    return {
+        "x": normal_((5, 3)),
+        "W": normal_((3, 2)),
+        "V": normal_((3, 2)),
+        **{name: rng.integers(0, 5, 5 + batch) for name in ("src", "dst")},
+    }
+
+
+def weighted_mean(x, w):
+    weights = torch.exp(w)
+    total = weights.sum()
+    return (weights * x).sum() / total
+
+
+def of_weighted_mean(g, x, w):
+    weights = np.exp(w)
+    out = (weights * x).sum() / weights.sum()
+    return out, (g * weights / len(x), g * weights * (x / len(x) - out / weights.sum()))
+
+
+def likelihood(mu, s):
+    var = F.softplus(s)
+    return mu * mu / var + torch.log(var)
+
+
+def of_likelihood(g, mu, s):
+    var = np.log1p(np.exp(s))
+    slope = 1 / (1 + np.exp(-s))
+    return mu**2 / var + np.log(var), (g * 2 * mu / np.sqrt(var), g * slope * (1 / var - mu**2 / var**2))
+
+
+def gated(x, W, V):
+    gate = torch.sigmoid(x @ W)
+    linear = x @ V
+    return gate * linear
+
+
+def of_gated(g, x, W, V):
+    gate, linear = 1 / (1 + np.exp(-x @ W)), x @ V
+    dlinear, dgate = g * gate, g * linear * gate * (1 - gate)
+    dlinear = dlinear * (1 - linear**2)
+    return gate * linear, (dlinear @ V.T + dgate @ W.T, x.T @ dgate, x.T @ dlinear)
+
+
+def draw_gated(rng, batch):
+    return {"x": rng.standard_normal((batch, 4)), "W": rng.standard_normal((4, 3)), "V": rng.standard_normal((4, 3))}
+
+
+def shares(p):
+    positive = torch.exp(p)
+    return ((positive * positive).sum(1) / positive.sum(1)).mean()
+
+
+def of_shares(g, p):
+    positive = np.exp(p)
+    squares, sums = (positive**2).sum(1), positive.sum(1)
+    whole = (2 * positive * positive.sum() - (positive**2).sum()) / positive.sum() ** 2
+    return (squares / sums).mean(), (g * whole * positive,)
+
+
+def residual_steps(x):
+    for _ in range(3):
+        x = x + torch.tanh(x.flip(1))
+    return x
+
+
+def of_residual_steps(g, x):
+    inner = x
+    for _ in range(2):
+        inner = inner + np.tanh(inner[:, ::-1])
+    slope = 1 - np.tanh(inner[:, ::-1]) ** 2
+    return inner + np.tanh(inner[:, ::-1]), (g + (g * slope)[:, ::-1],)
+
+
+def causal(q, k):
+    mask = torch.ones(4, 4, dtype=torch.bool).tril()
+    return torch.where(mask, q @ k.mT, 0.0)
+
+
+def of_causal(g, q, k):
+    mask = np.tri(4, dtype=bool)
+    d = g * mask.T
+    return (q @ k.swapaxes(1, 2)) * mask, (d @ k, d.swapaxes(1, 2) @ q)
+
+
+def pooled(x):
+    return F.avg_pool1d(x, 2)
+
+
+def of_pooled(g, x):
+    dx = np.zeros_like(x)
+    dx[..., ::2] = g
+    return (x[..., ::2] + x[..., 1::2]) / 2, (dx,)
+
+
+def instance(x):
+    return F.instance_norm(x, eps=0.1)
+
+
+def of_instance(g, x):
+    centered = x - x.mean(-1, keepdims=True)
+    root = np.sqrt((centered**2).mean(-1, keepdims=True) + 0.1)
+    return centered / root, ((g - g.mean(-1, keepdims=True)) / root,)
+
+
+KINDS = {
+    "leaky": (leaky, of_leaky, normal(x=(4,)), "0 stands in place of `upstream` · 0.1 where `x` ≤ 0"),
+    "clamp": (clamped, of_clamped, normal(x=(4,)), "the derivative of the clamp is missing"),
+    "index": (rows_by_two_indices, of_rows, draw_rows, "the index is `src`, not `dst`"),
+    "divisor": (
+        weighted_mean,
+        of_weighted_mean,
+        lambda rng, batch: {name: rng.standard_normal(batch) for name in "xw"},
+        "divided by the batch, not by `total`",
+    ),
+    "root": (likelihood, of_likelihood, normal(mu=(3,), s=(3,)), "√(`var`)"),
+    "stray slope": (gated, of_gated, draw_gated, "is multiplied by 1 - y² too often, y being `linear`"),
+    "batch": (shares, of_shares, normal(p=(4,)), "the sum is taken over axes 0, 1, not axis 1"),
+    "mask": (causal, of_causal, normal(q=(4, 3), k=(4, 3)), "`mask` has its axes 0 and 1 exchanged"),
+    "pooling": (pooled, of_pooled, normal(x=(2, 4)), "the first element of each window gets all"),
+    "instance": (instance, of_instance, normal(x=(2, 5)), "in the backward pass of the instance norm"),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_kind_of_mistake_is_named(name):
+    function, candidate, draw, words = KINDS[name]
+    found = [of.text for of in findings_of(candidate, Operator(function, draw, batch=(2, 6)))]
+    assert any(words in text for text in found), found
+
+
+def test_what_still_flows_back_is_not_said_to_be_cut_off():
+    found = findings_of(of_residual_steps, Operator(residual_steps, normal(x=(3,)), batch=(2, 6)))
+    assert "cut: zero" in found[0].text
+    assert "at steps 1, 2 of 3" in found[0].text
+    assert "nothing flows back" not in found[0].text

@@ -1,0 +1,92 @@
+"""What is wrong with where elements are, which are taken together, and which are added up."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from torch_ref.diagnosis.graph.naming import argument, subject
+from torch_ref.diagnosis.graph.trace import Trace
+
+aten: Any = torch.ops.aten
+
+
+def _over(trace: Trace, i: int, axes: tuple[int, ...], right: tuple[int, ...], _dim: int) -> str:
+    def said(some: tuple[int, ...]) -> str:
+        return f"{'axis' if len(some) == 1 else 'axes'} {', '.join(map(str, some))}"
+
+    return f"the {sum_word(trace, i)} is taken over {said(axes)}, not {said(right)}"
+
+
+def sum_word(trace: Trace, i: int) -> str:
+    """Whether a node is called a sum or a mean."""
+    return "mean" if trace.nodes[i].target is aten.mean.dim else "sum"
+
+
+def _split(_trace: Trace, _i: int, sizes: tuple[tuple[int, ...], ...], joined: bool) -> str:  # noqa: FBT001  # a detail
+    """Which axes are read in another order."""
+    said = " and of ".join(" × ".join(map(str, some)) for some in sizes)
+    if joined:
+        return f"axes of {said} are joined in another order: let them change places before the reshape"
+    return f"an axis of {said} is split in another order: reshape to these sizes in this order"
+
+
+def _block(trace: Trace, i: int, axis: int, k: int, count: int, *, dropped: bool) -> str:
+    state = "is zero" if dropped else "is all there is"
+    return f"of {subject(trace, i)}, block {k + 1} of {count} along axis {axis} {state}"
+
+
+def _end(trace: Trace, i: int, axis: int, *, which: str, dropped: bool) -> str:
+    state = "is zero" if dropped else "is all there is, the rest is zero"
+    return f"of {subject(trace, i)}, the {which} along axis {axis} {state}"
+
+
+WINDOWS = {
+    "end": "where windows overlap, each ends where the next begins",
+    "begin": "where windows overlap, each begins where the one before ends",
+    "first": "the first element of each window gets all that the window gives",
+    "first alone": "the first element of each window alone gets its share",
+    "last alone": "the last element of each window alone gets its share",
+    "last": "the last element of each window gets all that the window gives",
+}
+COUNTS = {
+    "own": "the number of its elements without the padding",
+    "whole": "the number of its elements with the padding",
+    "equal": "one number for all, the size of the input over the number of windows",
+}
+OF_PLACES: dict[str, Callable[..., str]] = {
+    "reshaped": lambda t, i: f"{argument(t, i, 0)} is reshaped, where its axes have to change places",
+    "windows overwritten": lambda _t, _i, which: (
+        f"where windows overlap, the {which} one overwrites the others; add up what they give"
+    ),
+    "over a merged axis": lambda t, i, _axis, of_batch: (
+        f"the {sum_word(t, i)} is taken over {'the batch' if of_batch else 'what is one axis with the batch'} too"
+    ),
+    "split": _split,
+    "dilation ignored": lambda *_: "the dilation is not taken into account",
+    "windows cut": lambda _t, _i, where: WINDOWS[where],
+    "another count": lambda _t, _i, what: f"what a window gives is divided by {COUNTS[what]}",
+    "indices shifted": lambda *_: "the indices are shifted by one",
+    "over other axes": _over,
+    "only the first": lambda _t, _i, axes: (
+        f"only the first along axis {', '.join(map(str, axes))} counts, not the sum over all"
+    ),
+    "only the last": lambda _t, _i, axes: (
+        f"only the last along axis {', '.join(map(str, axes))} counts, not the sum over all"
+    ),
+    "another slice": lambda _t, _i, axis, shift: (
+        f"the slice along axis {axis} begins {abs(shift)} too {'late' if shift > 0 else 'early'}"
+    ),
+    "transposed": lambda t, i, a, b: f"{subject(t, i)} has its axes {a} and {b} exchanged",
+    "block dropped": lambda t, i, axis, k, n: _block(t, i, axis, k, n, dropped=True),
+    "block kept": lambda t, i, axis, k, n: _block(t, i, axis, k, n, dropped=False),
+    "blocks exchanged": lambda t, i, axis, j, k, n: (
+        f"of {subject(t, i)}, blocks {j + 1} and {k + 1} of {n} along axis {axis} are exchanged"
+    ),
+    "interleaved": lambda t, i, axis, n: f"{subject(t, i)} is interleaved by {n} along axis {axis}",
+    "the first dropped": lambda t, i, axis: _end(t, i, axis, which="first", dropped=True),
+    "the last dropped": lambda t, i, axis: _end(t, i, axis, which="last", dropped=True),
+    "the first kept": lambda t, i, axis: _end(t, i, axis, which="first", dropped=False),
+    "the last kept": lambda t, i, axis: _end(t, i, axis, which="last", dropped=False),
+    "stride ignored": lambda *_: "the stride is not taken into account",
+}
