@@ -6,7 +6,7 @@ import pytest
 from numpy_impl import loss_and_grads
 from tests.comparing import MORE_OUTPUTS, ONE_OUTPUT, findings_of
 from tests.planted import changed
-from torch_ref import check
+from torch_ref import Operator, check
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -24,3 +24,19 @@ def test_in_float32_it_says_who_is_nearer_the_float64_result():
     yours, autograd = (float(text.split()[-1]) for text in line.replace(", autograd", "").split(" by ")[1:])
     assert yours > 100 * autograd
     assert line in str(report)
+
+
+def test_a_gradient_that_is_zero_by_nature_hides_no_mistake_that_some_cases_show():
+    """Whatever b is, it is subtracted again: its gradient is rounding alone, and no case is well-conditioned."""
+
+    def candidate(upstream, x, b):
+        centered = x + b - (x + b).mean(1, keepdims=True)
+        dx = upstream - upstream.mean(1, keepdims=True)
+        return centered, ((2 if x.sum() > 0 else 1) * dx, dx.sum())
+
+    shifted = Operator(
+        lambda x, b: x + b - (x + b).mean(1, keepdim=True),
+        lambda rng, batch: {"x": rng.standard_normal((batch, 4)), "b": rng.standard_normal()},
+    )
+    (finding,) = check(candidate, reference=shifted, cases=20).findings
+    assert (finding.name, finding.tensors) == ("2", ("x",))

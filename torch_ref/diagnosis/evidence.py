@@ -95,13 +95,17 @@ def _count_wrong(candidate: Candidate, case: Case, evaluate: Evaluate) -> int:
 
 
 def _well_conditioned(candidate: Candidate, reference: BaseReference, cases: list[Case]) -> Comparison:
-    """The first in which rounding is small beside every result and gradient: numbers can be recognized. Or the last."""
+    """The first in which rounding is small beside every result and gradient: numbers can be recognized.
+
+    If it is in none, as where a gradient is 0 by nature, the first of all, in which most is wrong.
+    """
+    tried: list[Comparison] = []
     for case in cases:
-        comparison = compare(candidate, case, reference.evaluate, lazy=False)
+        tried.append(of_case := compare(candidate, case, reference.evaluate, lazy=False))
         small = 1e3 * case.precision.unit_roundoff
-        if comparison.breach is not None or all(of.noise < small * of.largest for of in comparison.lines.values()):
-            break
-    return comparison
+        if of_case.breach is not None or all(of.noise < small * of.largest for of in of_case.lines.values()):
+            return of_case
+    return tried[0]
 
 
 def _first_wrong(candidate: Candidate, reference: BaseReference, cases: list[Case]) -> Case:
