@@ -119,3 +119,33 @@ def test_no_edit_gives_a_kernel_integers_that_it_would_trust():
 
     report = check(candidate, reference=reference, cases=4)
     assert [finding.name for finding in report.findings] == ["unexplained"]
+
+
+def picked(x, i):
+    return x.gather(1, i)
+
+
+def of_picked(g, x, i):
+    dx = np.zeros_like(x)
+    np.put_along_axis(dx, i, g, axis=1)
+    return np.take_along_axis(x, i, axis=1), (dx,)
+
+
+def added(x, i):
+    return torch.zeros(3, 4, dtype=x.dtype).index_add(0, i[:, 0] % 3, x * x)
+
+
+def of_added(g, x, i):
+    rows, out = i[:, 0] % 3, np.zeros((3, 4))
+    out[rows] = x * x
+    return out, (g[rows] * 2 * x,)
+
+
+@pytest.mark.parametrize(("function", "candidate", "name"), [(picked, of_picked, "x"), (added, of_added, "out")])
+def test_what_is_overwritten_where_an_index_is_repeated_is_named(function, candidate, name):
+    def draw(rng, batch):
+        return {"x": rng.standard_normal((batch, 4)), "i": rng.integers(0, 4, (batch, 6))}
+
+    (finding,) = findings_of(candidate, Operator(function, draw, batch=(4, 6)))
+    assert finding.tensors == (name,)
+    assert "where an index is repeated, the last one overwrites the others" in finding.text

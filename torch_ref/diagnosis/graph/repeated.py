@@ -1,6 +1,6 @@
 """Indices that are repeated: what belongs together is not added up, or only in part."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,11 @@ from torch_ref.torch_private import operator_of
 
 aten: Any = torch.ops.aten
 PUTS = aten.index_put.default, operator_of("_unsafe_index_put").default
+# Of what adds up where an index says, what writes there; both take (tensor, axis, index, source).
+ADDS: dict[Any, Callable[..., Tensor]] = {
+    aten.scatter_add.default: torch.scatter,
+    aten.index_add.default: torch.index_copy,
+}
 
 
 def repeated(node: Node) -> Iterator[Change]:
@@ -22,6 +27,14 @@ def repeated(node: Node) -> Iterator[Change]:
     if node.target is aten.embedding_dense_backward.default or (node.target in PUTS and len(node.args) > 3):
         yield Change(SIMPLE, "overwritten", (), partial(_overwritten, each=False))
         yield Change(SIMPLE, "overwritten in each sample", (), partial(_overwritten, each=True))
+    if node.target in ADDS:
+        yield Change(SIMPLE, "overwritten", (), _written)
+
+
+def _written(trace: Trace, values: Values, node: Node) -> Tensor:
+    start, axis, index, source = (trace.arg(node, j, values) for j in range(4))
+    written = ADDS[node.target](torch.zeros_like(start), axis, index, source)
+    return torch.as_tensor(start + written)
 
 
 def _overwritten(trace: Trace, values: Values, node: Node, *, each: bool) -> Tensor:
