@@ -25,6 +25,8 @@ def numbers(nodes: Sequence[Node], differentiated: Sequence[bool]) -> list[int]:
         if raw[i] >= 0 and not is_backward(node) and differentiated[i]:
             if first.get(raw[i], ("",))[0].startswith("aten.clone") and raw[i] - 1 in backward:
                 raw[i] -= 1  # in place: what it overwrites was copied after it had got its number
+            if _kind_of(node)[0].startswith("aten.copy_") and raw[i] not in backward and raw[i] + 1 in backward:
+                raw[i] += 1  # into a view: it got one more when it became known that it writes into a whole
             first.setdefault(raw[i], _kind_of(node))
     return [
         number if number >= 0 and (is_backward(node) or first.get(number) == _kind_of(node)) else -1 - i

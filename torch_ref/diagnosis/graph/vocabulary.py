@@ -182,6 +182,7 @@ NAMES = {
     "masked_fill": "mask",
     "where": "mask",
     "clone": "copy",
+    "copy": "assignment",
     "view": "reshaping",
     "unsafe_split": "split",
     "split": "split",
