@@ -65,6 +65,13 @@ def transposed(right: str) -> str:
     return f"{right} is transposed, and should not be"
 
 
+def in_the_end(trace: Trace, i: int, factor: str) -> str:
+    """A factor as it stands in a product that is transposed after it was computed: (Qᵀ G)ᵀ is Gᵀ Q."""
+    users = [trace.nodes[user] for user in trace.users[i]]
+    is_transposed = bool(users) and all(user.target is aten.permute.default for user in users)
+    return f"{factor}ᵀ".removesuffix("ᵀᵀ") if is_transposed else factor
+
+
 def _one_side(trace: Trace, i: int, j: int) -> str:
     """One side of a condition, whether it holds or not."""
     one, other = argument(trace, i, j), argument(trace, i, 3 - j)
