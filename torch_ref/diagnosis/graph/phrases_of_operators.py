@@ -8,6 +8,7 @@ from torch.fx import Node
 
 from torch_ref.diagnosis.graph.branches import of_side
 from torch_ref.diagnosis.graph.formulas import BETWEEN, formula, named
+from torch_ref.diagnosis.graph.indices import is_index
 from torch_ref.diagnosis.graph.naming import argument, one_path, role, subject, told_apart
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.origin import origin_of
@@ -34,6 +35,9 @@ def passed_on(trace: Trace, i: int, j: int) -> str:  # noqa: PLR0911  # one case
         return one_path(trace, node, j)
     if node.target is aten.where.self:
         return _one_side(trace, i, j)
+    if node.target is aten.copy.default and j == 0:
+        masks = isinstance(node.args[1], Node) and node.args[1].target is aten.where.self
+        return "the mask is not applied" if masks else "what is assigned is left out"
     if node.target in (aten.permute.default, aten.flip.default):
         return not_moved(trace, i)
     constant = (
@@ -144,9 +148,16 @@ def another(trace: Trace, i: int, j: int, other: int, taken: int) -> str:
     return f"{there} is used in place of {belongs}" if there != belongs else f"in place of {right} there is another one"
 
 
+def _index(trace: Trace, i: int) -> str:
+    """What an index is called, or what it was made from."""
+    name = named(trace, i)
+    inputs = [j for of in trace.nodes[i].all_input_nodes if is_index(trace.values[j := trace.position[of]])]
+    return _index(trace, inputs[0]) if inputs and name.startswith(("the ", "a ")) else name
+
+
 def another_index(trace: Trace, _i: int, taken: int, other: int) -> str:
     """An index in the place of another."""
-    there, belongs = (named(trace, of) for of in (other, taken))
+    there, belongs = (_index(trace, of) for of in (other, taken))
     return f"the index is {there}, not {belongs}" if there != belongs else f"the index is another one than {belongs}"
 
 
