@@ -136,7 +136,7 @@ KINDS = (
             "sum over the other axis": "the sum is taken over axis 1, not axis 2",
             "scale missing in the backward pass": "√6 × autograd's",
             "scale twice": "1/√6 × autograd's",
-            "scores not transposed for K": "g / 2.44949 is transposed, and should not be",
+            "scores not transposed for K": "the gradient that comes in is not transposed",
             "query and key exchanged": "return the gradients in the order of the parameters",
             "V cut": "0 × autograd's",
         },

@@ -147,7 +147,7 @@ def without_the_last_tap(place, given):
     ("put", "words"),
     [
         (overwrite, "where windows overlap, the last one overwrites the others; add up what they give"),
-        (without_the_last_tap, "of the flipped kernel, the first along axis 4 is zero"),
+        (without_the_last_tap, "of the flipped kernel, the first along axis -1 is zero"),
     ],
 )
 def test_windows_that_overwrite_each_other_are_told_from_a_tap_that_is_missing(put, words):

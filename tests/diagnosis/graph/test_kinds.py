@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from tests.diagnosis.graph.test_search import findings_of
@@ -48,6 +49,26 @@ def draw_rows(rng, batch):
         "V": normal_((3, 2)),
         **{name: rng.integers(0, 5, 5 + batch) for name in ("src", "dst")},
     }
+
+
+class Pairs(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.centers, self.contexts = nn.Embedding(6, 3), nn.Embedding(6, 3)
+
+    def forward(self, center, context):
+        return (self.centers(center) * self.contexts(context)).sum(1)
+
+
+def of_pairs(g, center, context, V, W):
+    dV, dW = np.zeros_like(V), np.zeros_like(W)
+    np.add.at(dV, center, g[:, None] * W[context])
+    np.add.at(dW, center, g[:, None] * V[center])
+    return (V[center] * W[context]).sum(1), (dV, dW)
+
+
+def draw_pairs(rng, batch):
+    return {name: rng.integers(0, 6, 3 + batch) for name in ("center", "context")}
 
 
 def weighted_mean(x, w):
@@ -137,6 +158,16 @@ def of_pooled(g, x):
     return (x[..., ::2] + x[..., 1::2]) / 2, (dx,)
 
 
+def both(x, w, v):
+    return torch.tanh(x @ w) * torch.tanh(x @ v)
+
+
+def of_both(g, x, w, v):
+    a, b = np.tanh(x @ w), np.tanh(x @ v)
+    dA, dB = g * b * (1 - a**2), g * a
+    return a * b, (dA @ w.T + dB @ v.T, x.T @ dA, x.T @ dB)
+
+
 def instance(x):
     return F.instance_norm(x, eps=0.1)
 
@@ -151,6 +182,7 @@ KINDS = {
     "leaky": (leaky, of_leaky, normal(x=(4,)), "0 stands in place of `upstream` · 0.1 where `x` ≤ 0"),
     "clamp": (clamped, of_clamped, normal(x=(4,)), "the derivative of the clamp is missing"),
     "index": (rows_by_two_indices, of_rows, draw_rows, "the index is `src`, not `dst`"),
+    "tokens": (Pairs(), of_pairs, draw_pairs, "the index is `center`, not `context`"),
     "divisor": (
         weighted_mean,
         of_weighted_mean,
@@ -162,6 +194,12 @@ KINDS = {
     "batch": (shares, of_shares, normal(p=(4,)), "the sum is taken over axes 0, 1, not axis 1"),
     "mask": (causal, of_causal, normal(q=(4, 3), k=(4, 3)), "`mask` has its axes 0 and 1 exchanged"),
     "pooling": (pooled, of_pooled, normal(x=(2, 4)), "the first element of each window gets all"),
+    "one of two": (
+        both,
+        of_both,
+        lambda rng, batch: {name: rng.standard_normal((batch if name == "x" else 3, 3)) for name in "xwv"},
+        "in the backward pass of the tanh `torch.tanh(x @ v)`, at",
+    ),
     "instance": (instance, of_instance, normal(x=(2, 5)), "in the backward pass of the instance norm"),
 }
 

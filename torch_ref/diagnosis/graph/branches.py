@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch.fx import Node
 
-from torch_ref.diagnosis.graph.formulas import formula
+from torch_ref.diagnosis.graph.formulas import LEFT_OUT, formula
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.trace import Trace
 
@@ -21,12 +21,11 @@ def side(trace: Trace, i: int) -> str:
     node = trace.nodes[users[0]]
     if node.target is not aten.where.self or trace.nodes[i] is node.args[0]:
         return ""
-    j = 1 if trace.nodes[i] is node.args[1] else 2
-    return side(trace, users[0]) if _is_zero(node.args[3 - j]) else of_side(trace, users[0], j)
+    return of_side(trace, users[0], 1 if trace.nodes[i] is node.args[1] else 2)
 
 
 def _is_zero(argument: Any) -> bool:
-    """Whether the other side is 0: what goes wrong on this one then goes wrong wherever there is anything."""
+    """Whether a side is 0."""
     constants = aten.full.default, aten.scalar_tensor.default, aten.zeros.default, aten.zeros_like.default
     if isinstance(argument, Node):
         return argument.target in constants and all(a == 0 for a in argument.args if isinstance(a, int | float))
@@ -34,8 +33,13 @@ def _is_zero(argument: Any) -> bool:
 
 
 def of_side(trace: Trace, i: int, j: int) -> str:
-    """Where a condition takes its argument j: the first where it holds, the second where it does not."""
+    """Where a condition takes its argument j: the first where it holds, the second where it does not.
+
+    Nothing, if the other is 0: what goes wrong on this side then goes wrong wherever there is anything.
+    """
     condition = formula(trace, trace.position[trace.nodes[i].args[0]], 3)
+    if _is_zero(trace.nodes[i].args[3 - j]) or LEFT_OUT in condition:
+        return side(trace, i)
     signs = [sign for sign in OPPOSITE if sign in condition]
     if j == 1:
         where = f" where {condition}"

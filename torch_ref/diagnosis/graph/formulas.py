@@ -75,8 +75,9 @@ SILENT = {
 def formula(trace: Trace, i: int, depth: int = 4, *, top: bool = True) -> str:  # noqa: PLR0911  # one case a line
     """The value of a node: its operator and, so deep, what it is computed from. Gradients that come in are g."""
     node = trace.nodes[i]
-    if not top and (symbol := node.meta.get("custom", {}).get("symbol")):
-        return str(symbol)
+    symbols = [of.meta.get("custom", {}).get("symbol") for of in (node, *node.users)]
+    if symbols[0] and symbols.count(symbols[0]) == 1:  # the last of a term that has a symbol
+        return str(symbols[0])
     if node.op != "call_function" or (not top and variable_of(trace, i)):
         return named(trace, i)
     if node.target in SILENT:

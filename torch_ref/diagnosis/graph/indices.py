@@ -20,12 +20,12 @@ def indices(trace: Trace, node: Node) -> Iterator[Change]:
     i = trace.position[node]
     for source in node.all_input_nodes:
         taken = trace.position[source]
-        if _is_index(right := trace.values[taken]):
+        if is_index(right := trace.values[taken]):
             found = [right]
             for other in range(i):
                 value = trace.values[other]
                 if (
-                    _is_index(value)
+                    is_index(value)
                     and value.numel() == right.numel()
                     and (trace.reach[other] or other < len(trace.names))
                 ):
@@ -35,7 +35,8 @@ def indices(trace: Trace, node: Node) -> Iterator[Change]:
                         yield Change(CONSTANTS, "another index", (taken, other), partial(_with, taken, other))
 
 
-def _is_index(value: Any) -> bool:
+def is_index(value: Any) -> bool:
+    """Whether these are several integers."""
     return isinstance(value, Tensor) and value.dtype in KINDS and value.numel() > 1
 
 

@@ -101,6 +101,15 @@ def told_apart(trace: Trace, j: int, k: int) -> tuple[str, str]:
     return names[0], names[1]
 
 
+def axes_of(trace: Trace, i: int, axes: Sequence[int], *, summed: bool = False) -> str:
+    """Axes of a value, or of what it sums, as the user counts them: of windows, which have more axes, from the end."""
+    of = trace.nodes[i].args[0] if summed else trace.nodes[i]
+    dim = trace.values[trace.position[of]].dim() if isinstance(of, Node) else 0
+    in_windows = operator(origin_of(trace, i).operator).endswith(("convolution", "pooling"))
+    named = [str(axis - dim if in_windows and axis else axis) for axis in axes]
+    return f"{'axis' if len(named) == 1 else 'axes'} {', '.join(named)}"
+
+
 def role(argument: Any) -> str:
     """The name of a term, if it has one."""
     return str(argument.meta.get("custom", {}).get("role", "")) if isinstance(argument, Node) else ""

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
+from torch.fx import Node
+
 from torch_ref.diagnosis.graph.nodes import is_backward, own_lines
 from torch_ref.diagnosis.graph.trace import Trace
 
@@ -32,9 +34,14 @@ def origin_of(trace: Trace, i: int) -> Origin:
     line = lines[0].partition(": ")[2] if lines else ""
     operator = str(there[-1].meta.get("original_aten") or there[-1].target).removeprefix("aten.").partition(".")[0]
     module = custom.get("module", ("", ""))
-    if "batch_norm" in operator and ("InstanceNorm" in module[1] or "instance_norm" in line):
+    if "batch_norm" in operator and _is_of_one_sample(trace, there[-1].all_input_nodes[0]):
         operator = "instance_norm"  # torch computes it as a batch norm of one sample that has all channels
     return Origin(module, operator, line)
+
+
+def _is_of_one_sample(trace: Trace, node: Node) -> bool:
+    shape: Sequence[int] = getattr(trace.values[trace.position[node]], "shape", ())
+    return len(shape) > 2 and shape[0] == 1 < trace.case.sizes.get("batch", 1)  # batch, channels
 
 
 ASSIGNED = re.compile(r"(\w+)\s*(?::[^=]+)?=(?!=)")

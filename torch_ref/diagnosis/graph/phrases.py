@@ -9,7 +9,7 @@ from torch_ref.diagnosis.graph.branches import of_side, side
 from torch_ref.diagnosis.graph.change import Change
 from torch_ref.diagnosis.graph.explanation import GRADIENTS_ALONE, Explanation
 from torch_ref.diagnosis.graph.formulas import LEFT_OUT, formula
-from torch_ref.diagnosis.graph.naming import argument, goal, is_part, role, squared, subject
+from torch_ref.diagnosis.graph.naming import argument, axes_of, goal, is_part, role, squared, subject
 from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.phrases_of_factors import in_place_of, scaled, stray, stray_slope, weighted
 from torch_ref.diagnosis.graph.phrases_of_operators import (
@@ -18,6 +18,7 @@ from torch_ref.diagnosis.graph.phrases_of_operators import (
     another_index,
     constant,
     constant_in_a_term,
+    in_the_end,
     inner_constant,
     not_summed,
     passed_on,
@@ -46,10 +47,8 @@ def phrase(trace: Trace, explanation: Explanation) -> str:
 def _told(trace: Trace, i: int, change: Change) -> str:
     if change.kind in TOLD:
         return TOLD[change.kind](trace, i, *change.detail)
-    axes = " and ".join(map(str, change.detail[:1] if change.kind != "flipped" else change.detail))
-    return (
-        f"{subject(trace, i)} is {change.kind} along axis {axes}" if axes else f"{subject(trace, i)} is {change.kind}"
-    )
+    along = change.detail if change.kind == "flipped" else change.detail[:1]
+    return f"{subject(trace, i)} is {change.kind}" + (f" along {axes_of(trace, i, along)}" if along else "")
 
 
 def _slope(trace: Trace, i: int, name: str) -> str:
@@ -93,7 +92,7 @@ TOLD: dict[str, Callable[..., str]] = {
     "other sign": lambda t, i: f"the sign of {argument(t, i, 1)} is the wrong way round",
     "twice": lambda t, i, j: f"the factor {argument(t, i, j).removeprefix('the ')} is applied twice",
     "multiplied": lambda t, i: f"multiplied by {argument(t, i, 1)}, not divided",
-    "not transposed": lambda t, i, j: transposed(argument(t, i, j)),
+    "not transposed": lambda t, i, j: transposed(in_the_end(t, i, argument(t, i, j))),
     "overwritten": lambda *_: (
         "where an index is repeated, the last one overwrites the others; add them up, as np.add.at does"
     ),

@@ -8,6 +8,7 @@ from torch.fx import Node
 
 from torch_ref.diagnosis.graph.branches import of_side
 from torch_ref.diagnosis.graph.formulas import BETWEEN, formula, named
+from torch_ref.diagnosis.graph.indices import is_index
 from torch_ref.diagnosis.graph.naming import argument, one_path, role, subject, told_apart
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.origin import origin_of
@@ -34,6 +35,9 @@ def passed_on(trace: Trace, i: int, j: int) -> str:  # noqa: PLR0911  # one case
         return one_path(trace, node, j)
     if node.target is aten.where.self:
         return _one_side(trace, i, j)
+    if node.target is aten.copy.default and j == 0:
+        masks = isinstance(node.args[1], Node) and node.args[1].target is aten.where.self
+        return "the mask is not applied" if masks else "what is assigned is left out"
     if node.target in (aten.permute.default, aten.flip.default):
         return not_moved(trace, i)
     constant = (
@@ -63,6 +67,13 @@ def transposed(right: str) -> str:
     if right.endswith("ᵀ"):
         return f"{right[:-1]} is not transposed"
     return f"{right} is transposed, and should not be"
+
+
+def in_the_end(trace: Trace, i: int, factor: str) -> str:
+    """A factor as it stands in a product that is transposed after it was computed: (Qᵀ G)ᵀ is Gᵀ Q."""
+    users = [trace.nodes[user] for user in trace.users[i]]
+    is_transposed = bool(users) and all(user.target is aten.permute.default for user in users)
+    return f"{factor}ᵀ".removesuffix("ᵀᵀ") if is_transposed else factor
 
 
 def _one_side(trace: Trace, i: int, j: int) -> str:
@@ -137,9 +148,16 @@ def another(trace: Trace, i: int, j: int, other: int, taken: int) -> str:
     return f"{there} is used in place of {belongs}" if there != belongs else f"in place of {right} there is another one"
 
 
+def _index(trace: Trace, i: int) -> str:
+    """What an index is called, or what it was made from."""
+    name = named(trace, i)
+    inputs = [j for of in trace.nodes[i].all_input_nodes if is_index(trace.values[j := trace.position[of]])]
+    return _index(trace, inputs[0]) if inputs and name.startswith(("the ", "a ")) else name
+
+
 def another_index(trace: Trace, _i: int, taken: int, other: int) -> str:
     """An index in the place of another."""
-    there, belongs = (named(trace, of) for of in (other, taken))
+    there, belongs = (_index(trace, of) for of in (other, taken))
     return f"the index is {there}, not {belongs}" if there != belongs else f"the index is another one than {belongs}"
 
 

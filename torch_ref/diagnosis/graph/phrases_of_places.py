@@ -1,20 +1,19 @@
 """What is wrong with where elements are, which are taken together, and which are added up."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 
-from torch_ref.diagnosis.graph.naming import argument, subject
+from torch_ref.diagnosis.graph.naming import argument, axes_of, subject
 from torch_ref.diagnosis.graph.trace import Trace
 
 aten: Any = torch.ops.aten
 
 
 def _over(trace: Trace, i: int, axes: tuple[int, ...], right: tuple[int, ...], _dim: int) -> str:
-    def said(some: tuple[int, ...]) -> str:
-        return f"{'axis' if len(some) == 1 else 'axes'} {', '.join(map(str, some))}"
-
+    said = partial(axes_of, trace, i, summed=True)
     return f"the {sum_word(trace, i)} is taken over {said(axes)}, not {said(right)}"
 
 
@@ -33,12 +32,12 @@ def _split(_trace: Trace, _i: int, sizes: tuple[tuple[int, ...], ...], joined: b
 
 def _block(trace: Trace, i: int, axis: int, k: int, count: int, *, dropped: bool) -> str:
     state = "is zero" if dropped else "is all there is"
-    return f"of {subject(trace, i)}, block {k + 1} of {count} along axis {axis} {state}"
+    return f"of {subject(trace, i)}, block {k + 1} of {count} along {axes_of(trace, i, [axis])} {state}"
 
 
 def _end(trace: Trace, i: int, axis: int, *, which: str, dropped: bool) -> str:
     state = "is zero" if dropped else "is all there is, the rest is zero"
-    return f"of {subject(trace, i)}, the {which} along axis {axis} {state}"
+    return f"of {subject(trace, i)}, the {which} along {axes_of(trace, i, [axis])} {state}"
 
 
 WINDOWS = {
@@ -68,22 +67,22 @@ OF_PLACES: dict[str, Callable[..., str]] = {
     "another count": lambda _t, _i, what: f"what a window gives is divided by {COUNTS[what]}",
     "indices shifted": lambda *_: "the indices are shifted by one",
     "over other axes": _over,
-    "only the first": lambda _t, _i, axes: (
-        f"only the first along axis {', '.join(map(str, axes))} counts, not the sum over all"
+    "only the first": lambda t, i, axes: (
+        f"only the first along {axes_of(t, i, axes, summed=True)} counts, not the sum over all"
     ),
-    "only the last": lambda _t, _i, axes: (
-        f"only the last along axis {', '.join(map(str, axes))} counts, not the sum over all"
+    "only the last": lambda t, i, axes: (
+        f"only the last along {axes_of(t, i, axes, summed=True)} counts, not the sum over all"
     ),
-    "another slice": lambda _t, _i, axis, shift: (
-        f"the slice along axis {axis} begins {abs(shift)} too {'late' if shift > 0 else 'early'}"
+    "another slice": lambda t, i, axis, shift: (
+        f"the slice along {axes_of(t, i, [axis])} begins {abs(shift)} too {'late' if shift > 0 else 'early'}"
     ),
     "transposed": lambda t, i, a, b: f"{subject(t, i)} has its axes {a} and {b} exchanged",
     "block dropped": lambda t, i, axis, k, n: _block(t, i, axis, k, n, dropped=True),
     "block kept": lambda t, i, axis, k, n: _block(t, i, axis, k, n, dropped=False),
     "blocks exchanged": lambda t, i, axis, j, k, n: (
-        f"of {subject(t, i)}, blocks {j + 1} and {k + 1} of {n} along axis {axis} are exchanged"
+        f"of {subject(t, i)}, blocks {j + 1} and {k + 1} of {n} along {axes_of(t, i, [axis])} are exchanged"
     ),
-    "interleaved": lambda t, i, axis, n: f"{subject(t, i)} is interleaved by {n} along axis {axis}",
+    "interleaved": lambda t, i, axis, n: f"{subject(t, i)} is interleaved by {n} along {axes_of(t, i, [axis])}",
     "the first dropped": lambda t, i, axis: _end(t, i, axis, which="first", dropped=True),
     "the last dropped": lambda t, i, axis: _end(t, i, axis, which="last", dropped=True),
     "the first kept": lambda t, i, axis: _end(t, i, axis, which="first", dropped=False),

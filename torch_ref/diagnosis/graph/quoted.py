@@ -34,6 +34,14 @@ def quoted(trace: Trace, i: int) -> str:
     return f"`{text}`" if 0 < len(text) <= LONGEST else ""
 
 
+def one_of_several(trace: Trace, i: int) -> str:
+    """The text of the operator of a node of either pass, if its line has several of its kind."""
+    there = [j for j in trace.blocks.get(trace.number(i), ()) if not is_backward(trace.nodes[j])]
+    origin = origin_of(trace, i)
+    alike = [text for name, text in _parts(origin.line) if name == _kind(origin.operator)]
+    return quoted(trace, there[-1]) if there and len(set(alike)) > 1 else ""
+
+
 def _kind(operator: str) -> str:
     return {"rsub": "sub"}.get(operator, operator.removesuffix("_"))
 

@@ -76,7 +76,7 @@ def _full(g: Tensor, x: Tensor, W: Tensor, options: Sequence[Sequence[int]]) -> 
     padded = aten.constant_pad_nd(spread, [L - 1, L - 1, K - 1, K - 1], 0.0)
     unfolded = _unfolded(padded, W.shape[3:], (1, 1), dilation)
     per_group = unfolded.reshape(len(g), groups, -1, 1, *unfolded.shape[2:])  # batch, group, out, 1, i, j, k, l
-    with called("the flipped kernel", "flipped kernel"):
+    with called("the flipped kernel", "the flipped kernel"):
         flipped = W.flip(3, 4)
     terms = per_group * flipped[None, :, :, :, None, None]
     with noted(strides=tuple(stride), dilation=tuple(dilation)):

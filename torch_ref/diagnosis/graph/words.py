@@ -10,6 +10,7 @@ from torch_ref.diagnosis.graph.explanation import Explanation, Way
 from torch_ref.diagnosis.graph.formulas import LEFT_OUT, formula
 from torch_ref.diagnosis.graph.origin import Origin, in_time, origin_of, steps
 from torch_ref.diagnosis.graph.phrases import phrase
+from torch_ref.diagnosis.graph.quoted import one_of_several
 from torch_ref.diagnosis.graph.slopes import DERIVATIVES, activation_of
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.vocabulary import operator
@@ -122,17 +123,17 @@ def source(trace: Trace, i: int) -> Origin:
     return origin_of(trace, told_at(trace, i))
 
 
-def place(origin: Origin) -> str:
-    """The operator, the module by name and class, the line."""
+def place(origin: Origin, text: str = "") -> str:
+    """The operator, its text where the line has several, the module by name and class, the line."""
     name, kind = origin.module
     module = f" in `{name}` ({kind})" if name else f" in {kind}" if kind else ""
     line = f", at `{origin.line}`" if origin.line else ""
-    return f"the {operator(origin.operator)}{module}{line}"
+    return f"the {operator(origin.operator)}{text and f' {text}'}{module}{line}"
 
 
 def _places(trace: Trace, group: Group) -> str:
     """Where nodes come from: the place of the first, and of how many others."""
-    first, *others = dict.fromkeys(place(source(trace, i)) for i in group)
+    first, *others = dict.fromkeys(place(source(trace, i), one_of_several(trace, told_at(trace, i))) for i in group)
     if len(others) < 2:
         return ", and ".join([first, *others])
     return f"{first}, and likewise at {len(others)} other places"
