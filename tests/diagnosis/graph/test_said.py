@@ -120,3 +120,17 @@ def test_what_was_not_tried_is_not_said_to_be_unknown(monkeypatch):
     ]
     assert any(text.startswith("Not found: the search stopped after") and "Wrong: ∂/∂x" in text for text in texts)
     assert not any("No mistake known" in text for text in texts)
+
+
+def test_a_number_that_is_the_batch_is_called_so():
+    """Sum where the mean over the samples belongs, inside of a penalty."""
+
+    def penalized(x):
+        return (x.mean(0) ** 2).sum() + (x**3).sum()
+
+    def candidate(g, x):
+        return (x.mean(0) ** 2).sum() + (x**3).sum(), (g * (2 * x.mean(0) + 3 * x**2),)
+
+    (finding,) = findings_of(candidate, Operator(penalized, lambda rng, batch: {"x": rng.standard_normal((batch, 3))}))
+    assert "the division by the batch is missing, in the backward pass of the mean" in finding.text
+    assert finding.text.endswith("Expected there: g / batch (g: the gradient that comes in).")

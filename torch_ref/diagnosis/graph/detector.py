@@ -135,6 +135,8 @@ class Graphs(Sequence[Trace]):
                 traced = trace(reference, comparison.case, self.traced[0] if self.traced else None)
             except (UnusableError, RuntimeError, TypeError, ValueError, NotImplementedError) as error:
                 raise NotTracedError(f"it can't be traced ({type(error).__name__})") from error
+        if self.traced:
+            self.traced[0].learn_sizes(traced)
         made = traced.numbers({})
         for name, line in comparison.lines.items():
             if np.abs(made[name] - comparison.autograd[name]).max() > line.allowed:

@@ -133,7 +133,7 @@ def _of_norm(trace: Trace, i: int) -> str:
 def _part(trace: Trace, i: int, argument: Any, depth: int, *, wrap: bool = True) -> str:
     """An argument of node i: g, if it is a gradient that comes in from another operator."""
     if not isinstance(argument, Node):
-        return f"{argument:.6g}" if isinstance(argument, float) else str(argument)
+        return trace.constant(i, argument)
     j = trace.position[argument]
     node = trace.nodes[i]
     while argument.target in SILENT:

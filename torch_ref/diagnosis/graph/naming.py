@@ -85,7 +85,8 @@ def argument(trace: Trace, i: int, j: int) -> str:
     """An argument of a node: a gradient, a term, a value."""
     argument = trace.nodes[i].args[j]
     if not isinstance(argument, Node):
-        return f"{argument:.6g}" if isinstance(argument, float) else str(argument)
+        text = trace.constant(i, argument)
+        return f"the {text}" if text in trace.case.sizes else text
     k = trace.position[argument]
     comes_in = k in trace.gradients and is_backward(argument) and 0 <= trace.number(i) != trace.number(k)
     text = formula(trace, k, 3, top=False)
