@@ -31,7 +31,8 @@ def constants(node: Node) -> Iterator[Change]:
     if node.target in SHAPES:
         return
     tags = getattr(node.target, "tags", ())
-    is_checked = (torch.Tag.core in tags or torch.Tag.pointwise in tags) and not trusts_integers(node)
+    is_known = torch.Tag.core in tags or torch.Tag.pointwise in tags or node.target is aten.var_mean.correction
+    is_checked = is_known and not trusts_integers(node)
     given: list[tuple[int | str, Any]] = [*enumerate(node.args), *node.kwargs.items()]
     for key, constant in given:
         for other in others(constant) if is_checked or isinstance(constant, float) else ():

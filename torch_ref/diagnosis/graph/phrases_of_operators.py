@@ -7,7 +7,7 @@ import torch
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.branches import of_side
-from torch_ref.diagnosis.graph.formulas import BETWEEN, formula, named
+from torch_ref.diagnosis.graph.formulas import BETWEEN, SILENT, formula, named
 from torch_ref.diagnosis.graph.indices import is_index
 from torch_ref.diagnosis.graph.naming import argument, one_path, role, subject, told_apart
 from torch_ref.diagnosis.graph.nodes import is_backward
@@ -72,6 +72,8 @@ def transposed(right: str) -> str:
 def in_the_end(trace: Trace, i: int, factor: str) -> str:
     """A factor as it stands in a product that is transposed after it was computed: (Qᵀ G)ᵀ is Gᵀ Q."""
     users = [trace.nodes[user] for user in trace.users[i]]
+    while len(users) == 1 and users[0].target in SILENT:
+        users = [trace.nodes[user] for user in trace.users[trace.position[users[0]]]]
     is_transposed = bool(users) and all(user.target is aten.permute.default for user in users)
     return f"{factor}ᵀ".removesuffix("ᵀᵀ") if is_transposed else factor
 
