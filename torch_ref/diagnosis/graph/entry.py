@@ -26,6 +26,8 @@ def entry(trace: Trace, influence: Influence, wrong: frozenset[str]) -> str:
     early, late = (_told(trace, group) for group in (first, last))
     before = {trace.position[node] for i in first for node in trace.nodes[i].all_input_nodes} - set(first)
     if influence.may_explain(frozenset(before) & trace.gradients):
+        if not wrong.isdisjoint(name for i in last for name in trace.ends.get(i, ())):
+            return ""  # no later than in what is wrong: that is nothing new
         return f"the error enters no later than in the backward pass of {late}"
     if early == late:
         return f"the error enters in the backward pass of {late}"

@@ -150,7 +150,9 @@ def one_path(trace: Trace, node: Node, j: int) -> str:
         else f", only that {_through(there)} is there"
     )
     one_of = "one of " if set(missing) & set(there) else ""
-    return f"{one_of}the gradient{'s' * bool(one_of)} {_through(missing)} is missing{rest}"
+    to = goal(trace, trace.position[node])
+    of = f" to {to}" if to and to not in missing else ""
+    return f"{one_of}the gradient{'s' * bool(one_of)}{of} {_through(missing)} is missing{rest}"
 
 
 def _through(paths: list[str]) -> str:

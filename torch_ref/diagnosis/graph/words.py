@@ -1,5 +1,6 @@
 """An explanation in the field's words: where, what, and how to mend it."""
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ from torch.fx import Node
 
 from torch_ref.diagnosis.graph.alike import Group
 from torch_ref.diagnosis.graph.explanation import Explanation, Way
-from torch_ref.diagnosis.graph.formulas import LEFT_OUT, formula
+from torch_ref.diagnosis.graph.formulas import LEFT_OUT, G, formula
 from torch_ref.diagnosis.graph.origin import Origin, in_time, origin_of, steps
 from torch_ref.diagnosis.graph.phrases import phrase
 from torch_ref.diagnosis.graph.quoted import one_of_several
@@ -35,6 +36,8 @@ TELLING = {  # changes that say themselves what belongs there
 }
 ENDINGS = {1: "st", 2: "nd", 3: "rd"}
 LONGEST = 100  # signs of a formula that is told
+LEGEND = {G: "the gradient that comes in", "x": "what goes into it", "y": "what comes out"}
+WORD, QUOTED = re.compile(r"[^\W\d_]+"), re.compile("`[^`]*`")
 
 
 class Words(NamedTuple):
@@ -80,21 +83,16 @@ def _expected(trace: Trace, i: int, kind: str) -> str:
     if trace.nodes[i].meta.get("is_gradient_acc"):
         return " Expected there: the sum over both paths."
     derivative = DERIVATIVES.get(operator(origin_of(trace, i).operator)) if activation_of(trace, i) else None
-    if derivative:
-        return (
-            f" Expected there: {derivative} (g: the gradient that comes in; x: what goes into it, y: what comes out)."
-        )
-    expected = formula(trace, i)
+    expected = derivative or formula(trace, i)
     is_name = expected.startswith(("the ", "a ")) or not set(expected) & set(" ᵀ²³(√")
     is_told = not any(words in expected for words in (LEFT_OUT, "a term in", "the gradient to the"))
-    if is_name or not is_told or len(expected) > LONGEST:
+    if is_name or not is_told or len(expected) > LONGEST or not WORD.search(expected):
         return ""
-    about = " (g: the gradient that comes in)" if _mentions_g(expected) else ""
-    return f" Expected there: {expected}{about}."
-
-
-def _mentions_g(text: str) -> bool:
-    return any(word.strip("()-ᵀ") == "g" for word in text.split())
+    letters = {word for word in WORD.findall(QUOTED.sub("", expected)) if word in LEGEND and (derivative or word == G)}
+    legend = "; ".join(f"{letter}: {what}" for letter, what in LEGEND.items() if letter in letters)
+    if f"`{G}`" in expected:  # someone's own variable
+        expected, legend = re.sub(rf"(?<!`)\b{G}\b(?!`)", "d", expected), legend.replace(f"{G}:", "d:")
+    return f" Expected there: {expected}{legend and f' ({legend})'}."
 
 
 def told_at(trace: Trace, i: int) -> int:
