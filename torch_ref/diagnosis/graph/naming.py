@@ -9,6 +9,7 @@ from torch.fx import Node
 from torch_ref.diagnosis.graph.formulas import SILENT, formula, named
 from torch_ref.diagnosis.graph.nodes import is_backward, is_real
 from torch_ref.diagnosis.graph.origin import in_time, origin_of
+from torch_ref.diagnosis.graph.quoted import quoted
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.vocabulary import operator
 
@@ -150,9 +151,18 @@ def one_path(trace: Trace, node: Node, j: int) -> str:
         else f", only that {_through(there)} is there"
     )
     one_of = "one of " if set(missing) & set(there) else ""
-    to = goal(trace, trace.position[node])
-    of = f" to {to}" if to and to not in missing else ""
+    to = _summed_for(trace, trace.position[node])
+    of = f" to {to}" if "`" in to and to not in missing else ""
     return f"{one_of}the gradient{'s' * bool(one_of)}{of} {_through(missing)} is missing{rest}"
+
+
+def _summed_for(trace: Trace, i: int) -> str:
+    """The value that a sum of gradients is the gradient to: what the one operator gives that it goes on to."""
+    numbers = {end for end in _ends(trace, i) if isinstance(end, int)}
+    there = [j for number in numbers for j in trace.blocks.get(number, ()) if not is_backward(trace.nodes[j])]
+    if len(numbers) != 1 or not there:
+        return ""
+    return quoted(trace, there[-1]) or ("" if trace.nodes[there[-1]].target in SILENT else named(trace, there[-1]))
 
 
 def _through(paths: list[str]) -> str:
