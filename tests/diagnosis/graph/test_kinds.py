@@ -168,6 +168,45 @@ def of_both(g, x, w, v):
     return a * b, (dA @ w.T + dB @ v.T, x.T @ dA, x.T @ dB)
 
 
+def two_paths(x, s, w):
+    a = torch.exp(s * w)
+    b = (a - 1) * w
+    return a * x + b
+
+
+def of_two_paths(g, x, s, w):
+    """∂/∂s lacks the path through b, which ∂/∂w has."""
+    a = np.exp(s * w)
+    from_x, from_b = (g * x).sum(0), g.sum(0) * w
+    ds = (from_x * a * w).sum(keepdims=True)
+    return a * x + (a - 1) * w, (g * a, ds, (from_x + from_b) * a * s + g.sum(0) * (a - 1))
+
+
+def midpoints(x, w):
+    f = lambda x: torch.tanh(x @ w)  # noqa: E731
+    for _ in range(3):
+        a = f(x)
+        x = x + f(x + a / 2)
+    return x
+
+
+def of_midpoints(g, x, w):
+    """∂/∂w takes the begin of each step for its middle."""
+    steps = []
+    for _ in range(3):
+        a = np.tanh(x @ w)
+        b = np.tanh((x + a / 2) @ w)
+        steps.append((x, a, b))
+        x = x + b
+    out, dw = x, np.zeros_like(w)
+    for begin, a, b in reversed(steps):
+        dB = g * (1 - b**2)
+        dA = dB @ w.T / 2 * (1 - a**2)
+        dw += begin.T @ dB + begin.T @ dA
+        g = g + dB @ w.T + dA @ w.T
+    return out, (g, dw)
+
+
 def instance(x):
     return F.instance_norm(x, eps=0.1)
 
@@ -199,6 +238,18 @@ KINDS = {
         of_both,
         lambda rng, batch: {name: rng.standard_normal((batch if name == "x" else 3, 3)) for name in "xwv"},
         "in the backward pass of the tanh `torch.tanh(x @ v)`, at",
+    ),
+    "a path of one alone": (
+        two_paths,
+        of_two_paths,
+        lambda r, n: {"x": r.standard_normal((n, 4)), "s": r.standard_normal(1), "w": r.standard_normal(4)},
+        "the gradient back through `b` is cut: zero, in the backward pass of the product, at `b = (a - 1)",
+    ),
+    "one of two calls": (
+        midpoints,
+        of_midpoints,
+        lambda r, n: {"x": r.standard_normal((n, 3)), "w": r.standard_normal((3, 3))},
+        "the 2nd, 4th and 6th of 6 that come from this line",
     ),
     "instance": (instance, of_instance, normal(x=(2, 5)), "in the backward pass of the instance norm"),
 }

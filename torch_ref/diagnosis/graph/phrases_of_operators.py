@@ -70,12 +70,25 @@ def transposed(right: str) -> str:
 
 
 def in_the_end(trace: Trace, i: int, factor: str) -> str:
-    """A factor as it stands in a product that is transposed after it was computed: (Qᵀ G)ᵀ is Gᵀ Q."""
+    """A factor as it stands in a product that is transposed after it was computed: (Qᵀ G)ᵀ, to K of Q Kᵀ, is Gᵀ Q."""
     users = [trace.nodes[user] for user in trace.users[i]]
     while len(users) == 1 and users[0].target in SILENT:
         users = [trace.nodes[user] for user in trace.users[trace.position[users[0]]]]
-    is_transposed = bool(users) and all(user.target is aten.permute.default for user in users)
-    return f"{factor}ᵀ".removesuffix("ᵀᵀ") if is_transposed else factor
+    there = [trace.nodes[j] for j in trace.blocks.get(trace.number(i), ()) if not is_backward(trace.nodes[j])]
+    operands = [_whole(of) for node in there for of in node.all_input_nodes]
+    transposes = {trace.number(trace.position[of]) for of in operands if of.target is aten.permute.default}
+    is_back = [_swaps_the_last(of) and trace.number(trace.position[of]) in transposes for of in users]
+    return f"{factor}ᵀ".removesuffix("ᵀᵀ") if is_back and all(is_back) else factor
+
+
+def _whole(node: Node) -> Node:
+    """What a node only shows in another shape."""
+    return _whole(node.args[0]) if node.target in SILENT and isinstance(node.args[0], Node) else node
+
+
+def _swaps_the_last(node: Node) -> bool:
+    axes = list(cast("Sequence[int]", node.args[1])) if node.target is aten.permute.default else []
+    return axes[:-2] == list(range(len(axes) - 2)) and axes[-2:] == [len(axes) - 1, len(axes) - 2]
 
 
 def _one_side(trace: Trace, i: int, j: int) -> str:
