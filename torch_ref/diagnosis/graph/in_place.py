@@ -142,7 +142,8 @@ def _take_apart(module: GraphModule, node: Node) -> None:
             view = graph.create_node("call_function", target, (view, *arguments))
             view.meta = {**node.meta, "val": torch.empty(places.shape, dtype=value.dtype)}
         if not torch.equal(places, seen):  # the elements one by one
-            index = (places.flatten() == seen[..., None]).long().argmax(-1)
+            ordered, order = places.flatten().sort()
+            index = order[torch.searchsorted(ordered, seen)]
             module.register_buffer(name := f"places_{len(graph.nodes)}", index)
             constant = graph.get_attr(name)
             constant.meta = {"val": index}
