@@ -183,6 +183,8 @@ NAMES = {
     "where": "mask",
     "clone": "copy",
     "copy": "assignment",
+    "as_strided": "selection",
+    "take": "selection",
     "view": "reshaping",
     "unsafe_split": "split",
     "split": "split",
