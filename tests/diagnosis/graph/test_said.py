@@ -134,3 +134,17 @@ def test_a_number_that_is_the_batch_is_called_so():
     (finding,) = findings_of(candidate, Operator(penalized, lambda rng, batch: {"x": rng.standard_normal((batch, 3))}))
     assert "the division by the batch is missing, in the backward pass of the mean" in finding.text
     assert finding.text.endswith("Expected there: g / batch (g: the gradient that comes in).")
+
+
+def test_a_legend_has_the_letters_of_the_formula_and_no_others():
+    def transposed(x):
+        return x.mT @ x
+
+    def candidate(g, x):
+        return x.swapaxes(1, 2) @ x, (x @ g,)
+
+    (finding,) = findings_of(
+        candidate, Operator(transposed, lambda rng, batch: {"x": rng.standard_normal((batch, 4, 3))})
+    )
+    assert finding.text.count("g: the gradient that comes in") == 1
+    assert "what goes into it" not in finding.text
