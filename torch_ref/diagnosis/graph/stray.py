@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from itertools import compress
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from torch_ref.diagnosis.graph.nodes import Values, is_backward, is_real
 from torch_ref.diagnosis.graph.slopes import AFTER, FORMULAS
 from torch_ref.diagnosis.graph.trace import Trace
 
+ELEMENTS = 2**20  # of what is computed at once
 POWERS = -2, -1, 1, 2
 HALVES = -0.5, 0.5  # of what is positive
 ROOTS = -1.5, -1, -0.5, 0.5, 1, 1.5  # of a sum with an ε
@@ -24,40 +25,35 @@ ROOTS = -1.5, -1, -0.5, 0.5, 1, 1.5  # of a sum with an ε
 
 def stray(trace: Trace, i: int, influence: Influence) -> Iterator[Change]:
     """A gradient times each power of each value that is known there and can be broadcast to it; times its slope."""
-    changes, factors = [], []
+    changes = []
     for j in _known(trace, trace.values[i].shape):
         value = trace.values[j]
         powers = (*POWERS, *(HALVES if value.min() > 0 else ())) if is_real(value) else (1,)
         for power in powers:
             rank = OTHERS if isinstance(power, int) else SCALED
             changes.append(Change(rank, "stray", (j, power), partial(_times, j, power)))
-            factors.append(value**power if power != 1 else value)
-        for name in AFTER if is_real(value) and value.shape == trace.values[i].shape else ():
-            changes.append(Change(OTHERS, "stray slope", (j, name), partial(_times_slope, j, name)))
-            factors.append(FORMULAS[name](value, value))
-    yield from _fitting(trace, i, influence, changes, factors)
+        names = AFTER if is_real(value) and value.shape == trace.values[i].shape else ()
+        changes += [Change(OTHERS, "stray slope", (j, name), partial(_times_slope, j, name)) for name in names]
+    yield from _fitting(trace, i, influence, changes)
 
 
 def in_place_of(trace: Trace, i: int, influence: Influence) -> Iterator[Change]:
     """A gradient times each power of the ratio of two values of one shape: the one stands where the other belongs."""
     known = [j for j in _known(trace, trace.values[i].shape) if is_real(trace.values[j])]
     for j in known:
-        value = trace.values[j]
-        pairs = [(k, power) for k in known if k != j and trace.values[k].shape == value.shape for power in (1, 2)]
-        changes = [Change(OTHERS, "in place of", (j, *pair), partial(_times_ratio, j, *pair)) for pair in pairs]
-        factors = [(value / trace.values[k]) ** power for k, power in pairs]
-        yield from _fitting(trace, i, influence, changes, factors)
+        alike = [k for k in known if k != j and trace.values[k].shape == trace.values[j].shape]
+        details = [(j, k, power) for k in alike for power in (1, 2)]
+        changes = [Change(OTHERS, "in place of", detail, partial(_times_ratio, *detail)) for detail in details]
+        yield from _fitting(trace, i, influence, changes)
 
 
-def _fitting(
-    trace: Trace, i: int, influence: Influence, changes: list[Change], factors: list[Tensor]
-) -> Iterator[Change]:
-    """The changes whose factor of a gradient may give what the candidate has there; all at once, for they are many."""
-    if factors:
-        value = trace.values[i]
-        spread = [cast("Tensor", _spread(factor, value.shape)).expand(value.shape) for factor in factors]
-        made = torch.stack(spread) * value
-        yield from compress(changes, influence.fitting(i, made))
+def _fitting(trace: Trace, i: int, influence: Influence, changes: list[Change]) -> Iterator[Change]:
+    """The changes of a gradient that may give what the candidate has there; tried many at once, for they are many."""
+    many = max(1, ELEMENTS // max(1, trace.values[i].numel()))
+    for start in range(0, len(changes), many):
+        some = changes[start : start + many]
+        made = [change.value(trace, trace.values, trace.nodes[i]) for change in some]
+        yield from compress(some, influence.fitting(i, torch.stack(made)))
 
 
 def another_constant(trace: Trace, i: int) -> Iterator[Change]:
