@@ -7,6 +7,7 @@ from torch import nn
 
 from tests.diagnosis.graph.test_search import evidence_of, findings_of
 from torch_ref import Operator, check
+from torch_ref.diagnosis.graph import influence
 from torch_ref.diagnosis.graph.influence import Influence
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.tracing import trace
@@ -157,3 +158,14 @@ def test_windows_that_overwrite_each_other_are_told_from_a_tap_that_is_missing(p
         layer = Operator(nn.Conv1d(2, 4, 3, stride=2, padding=1), lambda rng, n: {"x": rng.standard_normal((n, 2, 9))})
     (finding,) = findings_of(convolution(put), layer)
     assert words in finding.text
+
+
+def test_of_large_gradients_nothing_is_measured_and_mistakes_are_found_all_the_same(monkeypatch):
+    """64 rows of each of a weight's million elements would take half a gigabyte."""
+    mixed = []
+    monkeypatch.setattr(influence, "LARGEST", 100)
+    monkeypatch.setattr(influence, "_mixing", mixed.append)
+    (finding,) = findings_of(with_slope(lambda S: 1 - S), NETWORK)
+    assert finding.tensors == ("x", "w")
+    assert "the derivative of the tanh is computed as 1 - y" in finding.text
+    assert mixed == []

@@ -38,8 +38,11 @@ class Influence:
 
     def __init__(self, trace: Trace, yours: Mapping[str, Tensor]) -> None:
         self.trace = trace
-        self.names = [name for name in trace.case.differentiated if name in yours]
-        right = {name: trace.values[trace.outputs[name]] for name in self.names}
+        right = {name: trace.values[trace.outputs[name]] for name in trace.case.differentiated if name in yours}
+        sizes = [g.numel() for g in right.values()]
+        if sum(min(ROWS, size) for size in sizes) * sum(sizes) > LARGEST:
+            right = {}  # nothing is measured
+        self.names = list(right)
         mixing = {name: _mixing(g.numel()) / g.abs().max().clamp(min=1e-300) for name, g in right.items()}
         self.off = {name: mixing[name] @ (yours[name] - g).flatten().double() for name, g in right.items()}
         self.jacobians: dict[int, dict[str, Tensor]] = {}
