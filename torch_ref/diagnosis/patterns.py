@@ -144,7 +144,7 @@ def _where(evidence: Evidence, pairs: list[Pair]) -> str:
             first, last = everywhere[0], everywhere[-1]
             in_a_row = len(everywhere) > 2 and last - first == len(everywhere) - 1
             where = f"{first} to {last}" if in_a_row else ", ".join(map(str, everywhere))
-            return f"wrong only in {where} along axis {axis}"
+            return f"wrong only in {where} along axis {axis}, in the {len(pairs)} cases that were looked at"
     return ""
 
 

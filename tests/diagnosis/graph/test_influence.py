@@ -84,9 +84,9 @@ def test_between_which_operators_an_error_enters_is_said_though_it_is_no_known_m
     (finding,) = [finding for finding in found if finding.name == "where it enters"]
     assert finding.tensors == ()
     assert finding.text == (
-        "the error enters in the backward pass of the matrix product, at `return hidden @ v` (in the gradient to "
-        "`hidden`), or after it, up to that of the tanh, at `hidden = torch.tanh(x @ w)` (in the gradient to "
-        "`x` @ `w`)."
+        "going back, the error enters in the backward pass of the matrix product, at `return hidden @ v` (in the "
+        "gradient to `hidden`), of the tanh, at `hidden = torch.tanh(x @ w)` (in the gradient to `x` @ `w`), or "
+        "between the two."
     )
 
 

@@ -136,15 +136,19 @@ def test_a_number_that_is_the_batch_is_called_so():
     assert finding.text.endswith("Expected there: g / batch (g: the gradient that comes in).")
 
 
-def test_a_legend_has_the_letters_of_the_formula_and_no_others():
-    def transposed(x):
-        return x.mT @ x
-
-    def candidate(g, x):
+def test_a_formula_that_says_nothing_is_left_out_and_one_of_a_part_is_called_that():
+    def cut(g, x):
         return x.swapaxes(1, 2) @ x, (x @ g,)
 
     (finding,) = findings_of(
-        candidate, Operator(transposed, lambda rng, batch: {"x": rng.standard_normal((batch, 4, 3))})
+        cut, Operator(lambda x: x.mT @ x, lambda r, batch: {"x": r.standard_normal((batch, 4, 3))})
     )
-    assert finding.text.count("g: the gradient that comes in") == 1
-    assert "what goes into it" not in finding.text
+    assert finding.text.endswith("in the backward pass of the transpose.")  # expected there: gᵀ
+
+    def negated(g, x):
+        S = np.exp(x) / np.exp(x).sum(1, keepdims=True)
+        return S, (S * (g + (g * S).sum(1, keepdims=True)),)
+
+    softmax = Operator(lambda x: torch.softmax(x, 1), lambda rng, batch: {"x": rng.standard_normal((batch, 4))})
+    (finding,) = findings_of(negated, softmax)
+    assert finding.text.endswith("That part should be y · Σ (y · g) (g: the gradient that comes in).")

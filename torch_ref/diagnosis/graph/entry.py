@@ -26,12 +26,13 @@ def entry(trace: Trace, influence: Influence, wrong: frozenset[str]) -> str:
     early, late = (_told(trace, group) for group in (first, last))
     before = {trace.position[node] for i in first for node in trace.nodes[i].all_input_nodes} - set(first)
     if influence.may_explain(frozenset(before) & trace.gradients):
-        if not wrong.isdisjoint(name for i in last for name in trace.ends.get(i, ())):
-            return ""  # no later than in what is wrong: that is nothing new
-        return f"the error enters no later than in the backward pass of {late}"
+        block = [j for i in last for j in trace.blocks.get(trace.number(i), ())]
+        if not wrong.isdisjoint(name for j in block for name in trace.ends.get(j, ())):
+            return ""  # where what is wrong comes out: that is nothing new
+        return f"going back, the error enters in the backward pass of {late}, or before that"
     if early == late:
         return f"the error enters in the backward pass of {late}"
-    return f"the error enters in the backward pass of {early}, or after it, up to that of {late}"
+    return f"going back, the error enters in the backward pass of {early}, of {late}, or between the two"
 
 
 def _told(trace: Trace, group: Group) -> str:

@@ -18,10 +18,10 @@ from torch_ref.diagnosis.graph.vocabulary import operator
 
 PASS = {
     Way.BACKWARD: "in the backward pass of {}",
-    Way.ONLY: "in the backward pass of {} as it goes on to these alone",
-    Way.TAKEN: "in what the backward pass takes from the forward pass, in {}",
-    Way.FOR_SOME: "in what the backward pass takes from the forward pass for these alone, in {}",
-    Way.RECOMPUTED: "in what the backward pass takes from the forward pass, in {}",
+    Way.ONLY: "in the backward pass of {}, only in what goes on to these gradients",
+    Way.TAKEN: "in the value that the backward pass uses of {}",
+    Way.FOR_SOME: "in the value that the backward pass uses, for these gradients alone, of {}",
+    Way.RECOMPUTED: "in the value that the backward pass uses of {}",
     Way.VALUE: "in the forward pass, in {}",
     Way.FORWARD: "in the forward pass, in {}",
     Way.ANOTHER: "in the function that the gradient is of, though not in the result, in {}",
@@ -35,7 +35,7 @@ TELLING = {  # changes that say themselves what belongs there
     *("another index", "stray", "stray slope"),
 }
 ENDINGS = {1: "st", 2: "nd", 3: "rd"}
-LONGEST = 100  # signs of a formula that is told
+SHORTEST, LONGEST = 3, 100  # signs of a formula that is told
 LEGEND = {G: "the gradient that comes in", "x": "what goes into it", "y": "what comes out"}
 WORD, QUOTED = re.compile(r"[^\W\d_ᵀ]+"), re.compile("`[^`]*`")
 
@@ -86,13 +86,14 @@ def _expected(trace: Trace, i: int, kind: str) -> str:
     expected = derivative or formula(trace, i)
     is_name = expected.startswith(("the ", "a ")) or not set(expected) & set(" ᵀ²³(√")
     is_told = not any(words in expected for words in (LEFT_OUT, "a term in", "the gradient to the"))
-    if is_name or not is_told or len(expected) > LONGEST or not WORD.search(expected):
+    if is_name or not is_told or not SHORTEST <= len(expected) <= LONGEST or not WORD.search(expected):
         return ""
     letters = {word for word in WORD.findall(QUOTED.sub("", expected)) if word in LEGEND and (derivative or word == G)}
     legend = "; ".join(f"{letter}: {what}" for letter, what in LEGEND.items() if letter in letters)
     if f"`{G}`" in expected:  # someone's own variable
         expected, legend = re.sub(rf"(?<!`)\b{G}\b(?!`)", "d", expected), legend.replace(f"{G}:", "d:")
-    return f" Expected there: {expected}{legend and f' ({legend})'}."
+    is_whole = derivative or all(trace.number(user) != trace.number(i) for user in trace.users[i])
+    return f" {'Expected there:' if is_whole else 'That part should be'} {expected}{legend and f' ({legend})'}."
 
 
 def told_at(trace: Trace, i: int) -> int:
