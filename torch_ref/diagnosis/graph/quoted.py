@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import cache
 
 from torch_ref.diagnosis.graph.nodes import is_backward
-from torch_ref.diagnosis.graph.origin import origin_of, steps
+from torch_ref.diagnosis.graph.origin import in_time, origin_of, steps
 from torch_ref.diagnosis.graph.trace import Trace
 
 LONGEST = 48  # signs that are quoted
@@ -21,11 +21,11 @@ def quoted(trace: Trace, i: int) -> str:
     origin, step = origin_of(trace, i), steps(trace).get(trace.number(i))
     if step is None:
         return ""
-    kind = _kind(origin.operator)
+    kind, runs_again = _kind(origin.operator), in_time(trace, i)
     alike = sorted(  # those of modules that are called on this line too
         number
         for number, other in steps(trace).items()
-        if other.step == step.step
+        if (other.step == step.step or not runs_again)
         and (of := origin_of(trace, trace.blocks[number][0])).line == origin.line
         and _kind(of.operator) == kind
     )
@@ -43,7 +43,7 @@ def one_of_several(trace: Trace, i: int) -> str:
 
 
 def _kind(operator: str) -> str:
-    return {"rsub": "sub"}.get(operator, operator.removesuffix("_"))
+    return {"rsub": "sub", "select": "index"}.get(operator, operator.removesuffix("_"))
 
 
 @cache
