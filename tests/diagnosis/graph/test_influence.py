@@ -85,7 +85,7 @@ def test_between_which_operators_an_error_enters_is_said_though_it_is_no_known_m
     assert finding.tensors == ()
     assert finding.text == (
         "going back, the error enters in the backward pass of the matrix product, at `return hidden @ v` (in the "
-        "gradient to `hidden`), of the tanh, at `hidden = torch.tanh(x @ w)` (in the gradient to `x` @ `w`), or "
+        "gradient to `hidden`), of the tanh, at `hidden = torch.tanh(x @ w)` (in the gradient to `x @ w`), or "
         "between the two."
     )
 

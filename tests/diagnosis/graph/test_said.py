@@ -152,3 +152,29 @@ def test_a_formula_that_says_nothing_is_left_out_and_one_of_a_part_is_called_tha
     softmax = Operator(lambda x: torch.softmax(x, 1), lambda rng, batch: {"x": rng.standard_normal((batch, 4))})
     (finding,) = findings_of(negated, softmax)
     assert finding.text.endswith("That part should be y · Σ (y · g) (g: the gradient that comes in).")
+
+
+def test_letters_with_exponents_are_in_the_legend_and_a_path_is_that_to_a_part_of_a_tensor():
+    def norms(e):
+        a, b, c = e[:, 0], e[:, 1], e[:, 2]
+        near = ((a - b) ** 2).sum(1)
+        far = torch.tanh(((a - c) ** 2).sum(1))
+        return near - far
+
+    def of_norms(g, e):
+        a, b, c = e[:, 0], e[:, 1], e[:, 2]
+        near, far = ((a - b) ** 2).sum(1), np.tanh(((a - c) ** 2).sum(1))
+        to_near, to_far = 2 * g[:, None] * (a - b), -2 * (g * (1 - far**2))[:, None] * (a - c)
+        return near - far, (np.stack([to_near, -to_near, -to_far], 1),)
+
+    (finding,) = findings_of(of_norms, Operator(norms, lambda rng, batch: {"e": rng.standard_normal((batch, 3, 4))}))
+    assert "the gradient to `e[:, 0]` back through `(a - c) ** 2` is missing" in finding.text
+
+    def passed_on(g, e):
+        a, b, c = e[:, 0], e[:, 1], e[:, 2]
+        far = np.tanh(((a - c) ** 2).sum(1))
+        to_near, to_far = 2 * g[:, None] * (a - b), -2 * g[:, None] * (a - c)
+        return ((a - b) ** 2).sum(1) - far, (np.stack([to_near + to_far, -to_near, -to_far], 1),)
+
+    (finding,) = findings_of(passed_on, Operator(norms, lambda rng, batch: {"e": rng.standard_normal((batch, 3, 4))}))
+    assert "g · (1 - y²) (g: the gradient that comes in; y: what comes out)" in finding.text

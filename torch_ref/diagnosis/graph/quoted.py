@@ -9,7 +9,8 @@ from torch_ref.diagnosis.graph.origin import in_time, origin_of, steps
 from torch_ref.diagnosis.graph.trace import Trace
 
 LONGEST = 48  # signs that are quoted
-SIGNS = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow"}
+SIGNS = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow", ast.MatMult: "mm"}
+SAME = {"rsub": "sub", "select": "index", "bmm": "mm", "mv": "mm", "dot": "mm"}  # in a line
 
 
 @cache
@@ -43,7 +44,7 @@ def one_of_several(trace: Trace, i: int) -> str:
 
 
 def _kind(operator: str) -> str:
-    return {"rsub": "sub", "select": "index"}.get(operator, operator.removesuffix("_"))
+    return SAME.get(operator, operator.removesuffix("_"))
 
 
 @cache

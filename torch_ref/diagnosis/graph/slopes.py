@@ -74,6 +74,7 @@ DERIVATIVES = {
     "exp": "g · y",
     "log": "g / x",
     "square root": "g / (2 y)",
+    "reciprocal": "-g · y²",
 }
 
 

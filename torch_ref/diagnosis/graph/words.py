@@ -37,7 +37,7 @@ TELLING = {  # changes that say themselves what belongs there
 ENDINGS = {1: "st", 2: "nd", 3: "rd"}
 SHORTEST, LONGEST = 3, 100  # signs of a formula that is told
 LEGEND = {G: "the gradient that comes in", "x": "what goes into it", "y": "what comes out"}
-WORD, QUOTED = re.compile(r"[^\W\d_ᵀ]+"), re.compile("`[^`]*`")
+WORD, QUOTED = re.compile(r"[^\W\d_ᵀ²³]+"), re.compile("`[^`]*`")
 
 
 class Words(NamedTuple):
