@@ -51,11 +51,16 @@ def draw_tokens(rng, batch):
     return {"tokens": rng.integers(0, 3, (batch, 99)), "W": rng.standard_normal((3, 4))}
 
 
+def draw_linear(rng, batch):
+    return {"x": rng.standard_normal((batch, 4)), "w": rng.standard_normal((1, 4)), "b": rng.standard_normal(1)}
+
+
 WOLVES = {
     "a kink": (kinked, kinked, draw_layer),
     "a mask of -inf": (attention(with_infinity), attention(with_infinity), draw_heads),
     "a mask of finfo.min": (attention(with_the_least), attention(with_the_least), draw_heads),
     "torch sums in the format": (F.embedding, lambda tokens, W: F.embedding(tokens, W, None), draw_tokens),
+    "a bias by itself": (F.linear, lambda x, w, b: x @ w.T + b, draw_linear),
     "the candidate does not": (F.embedding, lambda t, W: F.one_hot(t, 3).to(W.dtype) @ W, draw_tokens),
 }
 

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from torch_ref.any_order import SUMS, decomposes
-from torch_ref.perturbation import APART, COINS, SELECT, SQUASHED, Purse, coins, is_float, tensors
+from torch_ref.perturbation import APART, COINS, SELECT, SQUASHED, Purse, aten, coins, is_float, tensors
 from torch_ref.precision import Precision
 from torch_ref.torch_private import DECOMPOSITIONS, DispatchMode, out_of_place, writes
 
 WIDE_BITS = 53  # of a float64
 ENDLESS = torch.finfo(torch.float64).max / 2
+
+ADDED = {aten.addmm, aten.baddbmm, aten.addmv, aten.addbmm}  # of the sums those to which something is added
 
 
 class ResultRounding(DispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -116,8 +118,11 @@ class NearestRounding(ResultRounding):  # type: ignore[no-untyped-call]  # likew
 
 
 def _is_fused(func: Any, args: Any, kwargs: Any) -> bool:
-    """Whether it can be taken apart; what works element by element rounds once, but for what cancels inside it."""
-    one = torch.Tag.pointwise in func.tags or func.overloadpacket in SUMS
+    """Whether it can be taken apart; what works element by element rounds once, but for what cancels inside it.
+
+    A sum rounds once too; one to which something is added, as a linear layer's bias is, twice in other hands.
+    """
+    one = torch.Tag.pointwise in func.tags or func.overloadpacket in SUMS.keys() - ADDED
     return func in APART or (not one and decomposes(func, args, kwargs))
 
 

@@ -65,6 +65,17 @@ def test_a_hard_coded_batch_size_is_named():
     assert "divided by 4 where the batch belongs" in finding.text
 
 
+def test_a_sum_for_a_mean_over_more_than_the_batch_is_no_hard_coded_size():
+    def summed(x, t, W, b):
+        off = x @ W.T + b - t
+        return (off**2).mean(), ((2 * off).T @ x, (2 * off).sum(0))
+
+    reference = Reference(nn.Linear(3, 2), F.mse_loss, draw_rows)
+    (finding,) = check(summed, reference=reference, cases=5).findings
+    assert (finding.name, finding.tensors) == ("2 batch", ("weight", "bias"))
+    assert "not divided by the batch and by 2" in finding.text
+
+
 def test_one_factor_for_all_is_told_apart_from_different_ones():
     mixed = changed(
         W1=lambda g, a: len(a.inputs) * g,

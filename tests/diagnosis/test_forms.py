@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 from tests.comparing import LINES, findings_of
 from tests.planted import RELU_MLP, changed
 from tests.worked_examples import attention, relu_mlp
-from torch_ref import check
+from torch_ref import Operator, check
 
 pytestmark = pytest.mark.usefixtures("noise_measured_once")
 
@@ -22,6 +23,13 @@ def test_single_precision_is_named():
     in_float32 = changed(**dict.fromkeys(LINES, lambda g, _: np.asarray(g, "f").astype(float)))
     (finding,) = findings_of(in_float32)
     assert (finding.kind, finding.name, finding.tensors) == ("precision", "float32", LINES)
+
+
+def test_whole_numbers_are_not_called_single_precision():
+    """They are float32 by nature; here the upstream gradient was forgotten."""
+    magnitude = Operator(torch.abs, lambda rng, batch: {"x": rng.standard_normal((batch, 4))})
+    (finding,) = check(lambda _, x: (np.abs(x), (np.sign(x),)), reference=magnitude, cases=5).findings
+    assert "the factor `upstream` is missing" in finding.text
 
 
 IN_ANY_NETWORK = {

@@ -182,8 +182,10 @@ def general_why(factor: Factor, names: tuple[str, ...], evidence: Evidence) -> s
         return f"a stray factor; take it out{missing}{of_axis(magnitude, evidence)}"
     if batches > 0:
         half = "; ½ Σ where a mean is meant, or" if magnitude == 0.5 else ","
-        where = f"divided by {1 / magnitude:.6g} where the batch belongs{half} a batch size that is hard-coded?"
-        why = "not divided by the batch" if magnitude == 1 else where
+        why = f"divided by {1 / magnitude:.6g} where the batch belongs{half} a batch size that is hard-coded?"
+        if magnitude >= 1:
+            more = f" and by {magnitude:.6g}: a sum where a mean over more than the batch is meant" * (magnitude > 1)
+            why = f"not divided by the batch{more}"
     elif batches < 0:
         twice = is_every_gradient(names, evidence)
         why = f"averaged over the batch {'twice' if twice else 'though the loss is a mean already; sum it'}"

@@ -76,8 +76,12 @@ def precision(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
 
 
 def is_single(array: Array | None) -> bool:
-    """Whether every element of a float64 array is a float32, and it is not all zero."""
+    """Whether every element of a float64 array is a float32, and some have more digits than a float16 has.
+
+    Whole and half numbers, such as a gradient's that lacks its upstream factor, are float32 by nature.
+    """
     if array is None or array.dtype != np.float64 or not np.isfinite(array).all():
         return False
     with np.errstate(over="ignore"):
-        return bool(array.any()) and np.array_equal(array, array.astype(np.float32))
+        digits = np.frexp(array)[0] * 2**11  # of a float16
+        return not np.array_equal(digits, digits.round()) and np.array_equal(array, array.astype(np.float32))

@@ -44,7 +44,7 @@ class Trace:
             else:
                 self.values.append(call(self.values))
         self.reach = self._reach()
-        self._sizes: dict[tuple[int, float], str] = {}
+        self._sizes: dict[tuple[int, float], set[str]] = {}
         self._after: dict[tuple[int, ...], list[int]] = {}
         self._between: dict[tuple[int, ...], list[int]] = {}
         used = [i for i, names in enumerate(self.reach) if names and self.nodes[i].op == "call_function"]
@@ -148,17 +148,19 @@ class Trace:
         """Which numbers are a size of the case, or so many times one: the same graph of another case has others."""
         for i, (node, its) in enumerate(zip(self.nodes, other.nodes, strict=True)):
             for number, another in zip(node.args, its.args, strict=True):
-                if not isinstance(number, int | float) or not isinstance(another, int | float) or number == another:
-                    continue
-                for name, size in self.case.sizes.items():
-                    if number * other.case.sizes[name] == another * size:
-                        self._sizes[i, number] = name if number == size else f"{number / size:g} · {name}"
+                if isinstance(number, int | float) and isinstance(another, int | float):
+                    sizes = self.case.sizes.items()
+                    names = {name for name, size in sizes if number * other.case.sizes[name] == another * size}
+                    self._sizes[i, number] = names & self._sizes.get((i, number), names)
 
     def constant(self, i: int, number: Any) -> str:
         """How a number among the arguments of a node is written: a size by its name."""
         if not isinstance(number, int | float):
             return str(number)
-        return self._sizes.get((i, number)) or (f"{number:.6g}" if isinstance(number, float) else str(number))
+        for name in sorted(self._sizes.get((i, number), ())):
+            size = self.case.sizes[name]
+            return name if number == size else f"{number / size:g} · {name}"
+        return f"{number:.6g}" if isinstance(number, float) else str(number)
 
     def between(self, start: Iterable[int], end: int) -> list[int]:
         """What is computed from the one and for the other, both included, in order."""
