@@ -187,7 +187,8 @@ def _problem(array: Array, right: Array, case: Case, dtype: str | None) -> str |
 
 def _hint(array: Array, right: Array, batch: int) -> str:
     if not array.ndim:
-        return ": summed over everything" if right.size > 1 else ": a number without axes"
+        is_sum = right.size > 1 and array.dtype.kind == "f" and array != 0
+        return ": summed over everything" if is_sum else ": a number without axes"
     if not right.ndim:
         return ": one loss for each sample or output, not their mean or sum" if array.size > 1 else ": a scalar"
     if array.size == right.size:

@@ -91,6 +91,7 @@ BREACHES = {
     "(1, h)": (changed(B1=lambda g, _: g.T), r"dL/dB1: shape \(1, \d\), expected \(\d, 1\): transposed"),
     "(h,)": (changed(B1=lambda g, _: g[:, 0]), r"dL/dB1: shape \(\d,\), expected \(\d, 1\): the same elements in an"),
     "scalar": (changed(B1=lambda g, _: g.sum()), r"dL/dB1: shape \(\), expected \(\d, 1\): summed over everything"),
+    "a zero": (changed(B1=lambda *_: 0.0), r"dL/dB1: shape \(\), expected \(\d, 1\): a number without axes"),
     "unsummed": (changed(B1=with_batch), r"dL/dB1: shape \(\d, \d\), .*: not summed over the batch"),
     "other axis": (changed(B1=lambda g, a: with_batch(g, a)[0]), r"dL/dB1: shape \(\d,\), .*: summed over the other"),
     "float32": (changed(B1=lambda g, _: g.astype("f")), r"dL/dB1: dtype float32, expected float64"),

@@ -10,13 +10,22 @@ from tests.comparing import GRADIENTS, ONE_OUTPUT, findings_of
 from tests.planted import RELU_MLP, changed, draw_rows
 from tests.worked_examples import relu_mlp
 from torch_ref import Operator, Reference, check
+from torch_ref.diagnosis.factors import Factor
 
 pytestmark = pytest.mark.usefixtures("noise_measured_once")
 
 
-def test_a_factor_near_1_is_not_called_1():
-    (finding,) = findings_of(changed(W1=lambda g, _: g * (1 + 1e-11)))
-    assert (finding.kind, finding.name, finding.tensors) == ("factor", "1.00000000001", ("W1",))
+@pytest.mark.parametrize(("factor", "text"), [(1 + 1e-11, "1.00000000001"), (1 - 1e-12, "0.999999999999")])
+def test_a_factor_near_1_is_not_called_1(factor, text):
+    (finding,) = findings_of(changed(W1=lambda g, _: g * factor))
+    assert (finding.kind, finding.name, finding.tensors) == ("factor", text, ("W1",))
+
+
+@pytest.mark.parametrize(
+    ("constant", "text"), [(1 + 1e-13, "1.0000000000001"), (100 * (1 + 1e-14), "100"), (1 / 3, "1/3"), (1.5, "1.5")]
+)
+def test_a_factor_is_written_as_a_fraction_only_where_it_is_one(constant, text):
+    assert str(Factor(constant, ())) == text
 
 
 FACTORS = {

@@ -44,10 +44,10 @@ class Factor:
         below = [size for size, power in self.powers for _ in range(-power)]
         digits = 6 if magnitude == 1 or abs(magnitude - 1) > 1e-5 else 15  # 1.00000000001 is not 1
         number = NAMED.get(magnitude, f"{magnitude:.{digits}g}")
-        if 0 < magnitude < 1 and abs(1 / magnitude - round(1 / magnitude)) < 1e-9 / magnitude:
+        if 0 < magnitude < 2 / 3 and abs(1 / magnitude - round(1 / magnitude)) < 1e-9 / magnitude:
             number, below = "1", [str(round(1 / magnitude)), *below]
         elif (whole := _fraction(magnitude)) and magnitude not in NAMED:
-            number, below = str(whole.numerator), [str(whole.denominator), *below]
+            number, below = str(whole.numerator), [str(whole.denominator)] * (whole.denominator > 1) + below
         numerator = " ".join(([] if number == "1" and above else [number]) + above)
         denominator = f"({' '.join(below)})" if len(below) > 1 else "".join(below)
         return f"{'-' if self.constant < 0 else ''}{numerator}{'/' if below else ''}{denominator}"
@@ -57,7 +57,7 @@ def _fraction(magnitude: float) -> Fraction | None:
     """Of two small numbers, if it has more digits than are shown."""
     ratio = Fraction(magnitude).limit_denominator(64)
     is_near = 0 < abs(ratio - Fraction(magnitude)) <= 1e-12 * magnitude
-    return ratio if is_near and float(f"{magnitude:.6g}") != magnitude else None
+    return ratio if is_near and ratio != 1 and float(f"{magnitude:.6g}") != magnitude else None
 
 
 Why: TypeAlias = Callable[[Factor, tuple[str, ...], Evidence], str]

@@ -115,8 +115,11 @@ class ModuleReference(BaseReference):
             hint = "; does it need more samples? Say batch=(2, 16)" if case.sizes["batch"] == 1 else ""
             raise UnusableError(f"reference: raised {summary(error)}{hint}  {case}") from error
         if not isinstance(loss, Tensor) or loss.dim() != 0:
-            kind = f"of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
-            raise UnusableError(f"reference: the loss is {kind}, expected a scalar tensor; take its mean or its sum")
+            if not isinstance(loss, Tensor):
+                kind = f"a {type(loss).__name__}"
+                raise UnusableError(f"reference: the loss is {kind}, expected a scalar tensor; leave out .item()")
+            shape = tuple(loss.shape)
+            raise UnusableError(f"reference: the loss is of shape {shape}, expected a scalar; take its mean or its sum")
         if not loss.requires_grad:
             raise UnusableError("reference: the loss does not depend on any parameter, expected it to depend on all")
         return loss
