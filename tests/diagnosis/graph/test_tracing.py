@@ -110,13 +110,31 @@ def of_the_last_state_alone(g, x, W):
     ("candidate", "words"),
     [
         (not_transposed, "`W` is not transposed, in the backward pass of the matrix product, at `h = torch.tanh(x[:, "),
-        (of_the_last_state_alone, "in the backward pass of the assignment, at `states[:, t] = h`"),
+        (
+            of_the_last_state_alone,
+            (
+                "the gradient to all that was written before is missing, in the backward pass of the assignment, at "
+                "`states[:, t] = h`, at steps 2, 3, 4 of 4"
+            ),
+        ),
     ],
 )
 def test_a_mistake_is_named_where_states_are_written_into_one_tensor(candidate, words):
     (finding,) = findings_of(candidate, reference_of(steps_into_one_tensor))
     assert finding.tensors == ("x", "W")
     assert words in finding.text
+
+
+def test_a_step_that_is_left_out_is_not_called_another_step():
+    """The first state is 0, so that the sum without its last term is also that of gradients of the step before."""
+
+    def without_the_last(g, x, W):
+        states, (dx, dW) = by_hand(g, x, W, W.T)
+        return states, (dx, dW - states[:, 2].T @ dx[:, 3])
+
+    (finding,) = findings_of(without_the_last, reference_of(steps_into_one_tensor))
+    assert "is cut: zero" in finding.text
+    assert "at step 4 of 4" in finding.text
 
 
 def test_no_edit_gives_a_kernel_integers_that_it_would_trust():

@@ -103,7 +103,7 @@ class Attempts:
         for some in same, back:
             for rank in range(PLACES):
                 yield self._attempts(Way.BACKWARD, some, of_back, rank)
-            yield self._each(same, partial(uses, first, of_steps=True)) if some is same else iter(())
+        yield self._each(same, partial(uses, first, of_steps=True))
         for some, some_there, others in (same, same_there, same), (back, there, alone):
             yield self._each(some, partial(edges, first, changes=of_either))
             swaps = dict(exchanged(first, some))

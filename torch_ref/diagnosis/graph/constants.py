@@ -19,6 +19,7 @@ SHAPES = {  # what they say of shapes has edits of its own
     *(aten.view.default, operator_of("_unsafe_view").default, aten.expand.default, aten.unsqueeze.default),
     *(aten.squeeze.dim, aten.squeeze.dims, aten.permute.default, aten.unfold.default, aten.sum.dim_IntList),
     *(aten.mean.dim, aten.slice.Tensor, aten.select.int, aten.slice_scatter.default, aten.full.default),
+    aten.select_scatter.default,
     *(aten.flip.default, aten.index_put.default, operator_of("_to_copy").default),
 }
 

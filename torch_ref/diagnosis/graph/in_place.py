@@ -19,6 +19,7 @@ SCATTERED = {
 }
 SAME = {aten.alias.default, aten.detach.default}
 TAKEN = "a view by strides"  # what was one, in the meta of a node
+BEFORE = "the gradient to all that was written before"  # what is given on where a part of a gradient is taken out
 
 
 def make_functional(module: GraphModule) -> None:
@@ -125,6 +126,8 @@ class _Values:
             target, arguments = aten.reshape.default, (value, shape)  # the same in another shape
         made = self.graph.create_node("call_function", target, arguments)
         made.meta = {**meta, "val": whole.meta["val"]}
+        if "autograd_backward" in meta:
+            made.meta["custom"] = {**meta.get("custom", {}), "role": BEFORE}
         return made
 
 

@@ -44,6 +44,7 @@ def _is_of_one_sample(trace: Trace, node: Node) -> bool:
     return len(shape) > 2 and shape[0] == 1 < trace.case.sizes.get("batch", 1)  # batch, channels
 
 
+WRITTEN = "copy_"
 ASSIGNED = re.compile(r"(\w+)\s*(?::[^=]+)?=(?!=)")
 
 
@@ -109,6 +110,8 @@ def steps(trace: Trace) -> dict[int, Step]:
             lines[origin.line, origin.module][trace.number(i)] = origin.operator
     found = {}
     for operators in lines.values():
+        if WRITTEN in operators.values():  # into a part, which is selected first
+            operators = {number: name for number, name in operators.items() if name == WRITTEN}  # noqa: PLW2901  # those
         names = list(operators.values())
         period = next(
             p for p in range(1, len(names) + 1) if len(names) % p == 0 and names == names[:p] * (len(names) // p)

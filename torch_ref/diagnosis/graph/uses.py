@@ -10,7 +10,7 @@ from torch.fx import Node
 from torch_ref.diagnosis.graph.alike import Group, in_steps, same_source
 from torch_ref.diagnosis.graph.change import OTHERS, STEPS, Change
 from torch_ref.diagnosis.graph.nodes import Values, is_real, target_of
-from torch_ref.diagnosis.graph.origin import steps, times
+from torch_ref.diagnosis.graph.origin import WRITTEN, origin_of, steps, times
 from torch_ref.diagnosis.graph.trace import Trace
 
 OWN = "step before, but for the first", "step after, but for the last"
@@ -22,6 +22,8 @@ def uses(trace: Trace, group: Group, *, of_steps: bool) -> Iterator[Change]:
 
     Gradients last: where either of two factors may be of another step, it is the state, not what comes in.
     """
+    if origin_of(trace, group[0]).operator == WRITTEN:  # it only moves what it is given
+        return
     arguments = trace.nodes[group[0]].args
     for j in sorted(range(len(arguments)), key=lambda j: _is_gradient(trace, arguments[j])):
         given = [of.args[j] for i in group if len((of := trace.nodes[i]).args) > j]
