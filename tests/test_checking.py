@@ -56,6 +56,7 @@ def test_an_assertion_that_fails_has_the_report_and_no_frame_of_ours():
             ValueError,
             "dtype: 'float80', expected 'float64' or 'float32' or 'bfloat16' or 'float16'",
         ),
+        ({"dtype": ["float64"]}, ValueError, r"dtype: \['float64'\], expected 'float64' or"),
         ({"reduction": "none"}, ValueError, "reduction: 'none', expected 'mean' or 'sum'"),
         ({"cases": 0}, ValueError, "cases: 0, expected a whole number of 1 or more"),
         ({"cases": 2.5}, ValueError, "cases: 2.5, expected a whole number of 1 or more"),

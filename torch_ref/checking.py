@@ -119,7 +119,7 @@ def _demand_candidate(candidate: Any, reference: Any) -> None:
 def _demand_options(cases: Any, seed: Any, dtype: str, only: Any) -> None:
     if isinstance(only, str):
         raise TypeError(f"only: {only!r}, expected a tuple of names, as in ({only!r},)")
-    if dtype not in PRECISIONS:
+    if not isinstance(dtype, str) or dtype not in PRECISIONS:
         raise ValueError(f"dtype: {dtype!r}, expected {' or '.join(map(repr, PRECISIONS))}")
     for option, value, smallest in ("cases", cases, 1), ("seed", seed, 0):
         if not isinstance(value, int) or value < smallest:

@@ -72,3 +72,9 @@ def test_a_page_without_matplotlib_is_refused_with_what_to_install(capsys, monke
     assert main([NUMPY, "--html", "page.html"]) == 2
     said = "--html page.html: needs matplotlib, which is not installed; pip install matplotlib"
     assert capsys.readouterr().err == f"gradgate: {said}\n"
+
+
+def test_no_name_to_judge_is_refused(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main([NUMPY, "--only", ""])
+    assert "--only: '', expected names, as in W1,B2" in capsys.readouterr().err

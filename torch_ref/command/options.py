@@ -135,7 +135,10 @@ def _seed(text: str) -> int:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected names, as in W1,B2")
+    return names
 
 
 def _seconds(text: str) -> float:
