@@ -126,10 +126,11 @@ def test_a_number_that_is_the_batch_is_called_so():
     """Sum where the mean over the samples belongs, inside of a penalty."""
 
     def penalized(x):
-        return (x.mean(0) ** 2).sum() + (x**3).sum()
+        return (x.mean(0) ** 2).sum() + (x**3).sum() + torch.relu(x).sum()
 
     def candidate(g, x):
-        return (x.mean(0) ** 2).sum() + (x**3).sum(), (g * (2 * x.mean(0) + 3 * x**2),)
+        value = (x.mean(0) ** 2).sum() + (x**3).sum() + x.clip(0).sum()
+        return value, (g * (2 * x.mean(0) + 3 * x**2 + (x > 0)),)
 
     (finding,) = findings_of(candidate, Operator(penalized, lambda rng, batch: {"x": rng.standard_normal((batch, 3))}))
     assert "the division by the batch is missing, in the backward pass of the mean" in finding.text
@@ -178,3 +179,15 @@ def test_letters_with_exponents_are_in_the_legend_and_a_path_is_that_to_a_part_o
 
     (finding,) = findings_of(passed_on, Operator(norms, lambda rng, batch: {"e": rng.standard_normal((batch, 3, 4))}))
     assert "g · (1 - y²) (g: the gradient that comes in; y: what comes out)" in finding.text
+
+
+def test_a_0_is_no_size_of_the_case():
+    def halved(x):
+        return torch.nn.functional.leaky_relu(x, 0.5)
+
+    def candidate(g, x):
+        return np.where(x > 0, x, 0.5 * x), (np.where(x > 0, g, 0.25 * g),)
+
+    (finding,) = findings_of(candidate, Operator(halved, lambda rng, batch: {"x": rng.standard_normal((batch, 3))}))
+    assert "batch" not in finding.text
+    assert "0.25 stands in place of 0.5 where `x` ≤ 0" in finding.text

@@ -150,7 +150,8 @@ class Trace:
             for number, another in zip(node.args, its.args, strict=True):
                 if isinstance(number, int | float) and isinstance(another, int | float):
                     sizes = self.case.sizes.items()
-                    names = {name for name, size in sizes if number * other.case.sizes[name] == another * size}
+                    same = {name for name, size in sizes if number * other.case.sizes[name] == another * size}
+                    names = same if number != another else set()
                     self._sizes[i, number] = names & self._sizes.get((i, number), names)
 
     def constant(self, i: int, number: Any) -> str:
