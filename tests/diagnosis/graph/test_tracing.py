@@ -79,7 +79,7 @@ def test_the_graph_gives_the_models_own_numbers_and_no_replay_writes_into_them(m
         node = graph.nodes[i]
         replay(graph, {i: lambda trace, values, node: trace.call(node, values)}, graph.after([i]))
         assert all(
-            torch.equal(one, other)
+            np.array_equal(one.detach().numpy(), other.detach().numpy(), equal_nan=True)  # an empty tensor may hold NaN
             for one, other in zip(before, graph.values, strict=True)
             if isinstance(one, torch.Tensor)
         ), str(node)
