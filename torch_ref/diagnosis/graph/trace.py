@@ -149,9 +149,11 @@ class Trace:
         for i, (node, its) in enumerate(zip(self.nodes, other.nodes, strict=True)):
             for number, another in zip(node.args, its.args, strict=True):
                 if isinstance(number, int | float) and isinstance(another, int | float):
-                    sizes = self.case.sizes.items()
-                    same = {name for name, size in sizes if number * other.case.sizes[name] == another * size}
-                    names = same if number != another else set()
+                    names = {
+                        name
+                        for name, size in self.case.sizes.items()
+                        if number != another and number * other.case.sizes[name] == another * size
+                    }
                     self._sizes[i, number] = names & self._sizes.get((i, number), names)
 
     def constant(self, i: int, number: Any) -> str:
