@@ -155,7 +155,10 @@ def test_private_names_of_torch_stand_in_one_place():
 OURS = r"\b(W1|B1|W2|B2|dL_dW\d|dL_dB\d)\b|--reduction|--activation|--loss"
 ACTIVATIONS = r"\b(sigmoid|tanh|relu)\b"
 # Tables of torch's operators by name, for the diagnosis of any network, not of what our own network may have.
-OPERATORS = [f"torch_ref.diagnosis.graph.{name}" for name in ("elementwise", "formulas", "slopes", "vocabulary")]
+OPERATORS = [
+    f"torch_ref.diagnosis.graph.{name}"
+    for name in ("elementwise", "gates", "signs", "slopes", "textbook_activations", "vocabulary")
+]
 
 
 def words_of(tree):

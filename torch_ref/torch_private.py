@@ -45,7 +45,8 @@ def out_of_place(func: Any) -> Any:
     """Of `add_` what `add` is: the operator that gives what the other writes to its first argument, or None."""
     name = func._schema.name.removeprefix("aten::")  # noqa: SLF001
     packet = getattr(torch.ops.aten, name.removesuffix("_"), None) if name.endswith("_") else None
-    return getattr(packet, func._overloadname, None)  # noqa: SLF001
+    other = getattr(packet, "int", None) if name == "transpose_" else None  # the one whose overload has another name
+    return other or getattr(packet, func._overloadname, None)  # noqa: SLF001
 
 
 class Tracing(NamedTuple):

@@ -11,7 +11,7 @@ from torch_ref.diagnosis.clipping import clipped
 from torch_ref.diagnosis.data import dropped, ignored
 from torch_ref.diagnosis.evidence import APPROXIMATE, Evidence
 from torch_ref.diagnosis.factors import Why, factors
-from torch_ref.diagnosis.forms import forms, precision
+from torch_ref.diagnosis.forms import forms, precision, shuffled
 from torch_ref.diagnosis.graph.detector import STOPPED, graph_edits
 from torch_ref.diagnosis.patterns import patterns
 from torch_ref.diagnosis.sizes import only_for
@@ -135,7 +135,7 @@ def detectors(
         *losses,
         partial(factors, why=why),
         *(clipped, forms, *mistakes, precision, dropped, *limits),
-        *(nothing_to_compare, graph_edits, ignored, patterns),
+        *(nothing_to_compare, graph_edits, shuffled, ignored, patterns),
         partial(unexplained, where=where),
     )
 

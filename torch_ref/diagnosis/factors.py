@@ -4,27 +4,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
-from math import log, pi, prod, sqrt
+from math import prod, sqrt
 from typing import TypeAlias
 
 import numpy as np
 
 from torch_ref.diagnosis.evidence import Evidence
+from torch_ref.diagnosis.named_numbers import LOGARITHMS, NAMED
 from torch_ref.results import Comparison, Finding
-
-LOGARITHMS = {log(2): "ln 2", 1 / log(2): "1/ln 2", log(10): "ln 10", 1 / log(10): "1/ln 10"}
-ROOTS = {
-    value: text
-    for n in range(2, 65)
-    if not sqrt(n).is_integer()
-    for value, text in ((sqrt(n), f"√{n}"), (1 / sqrt(n), f"1/√{n}"))
-}
-CIRCLE = {
-    value: text
-    for number, name in ((pi, "π"), (2 * pi, "2π"), (sqrt(pi), "√π"), (sqrt(2 * pi), "√(2π)"), (sqrt(2 / pi), "√(2/π)"))
-    for value, text in ((number, name), (1 / number, f"1/({name})" if name == "2π" else f"1/{name}"))
-}
-NAMED = LOGARITHMS | ROOTS | CIRCLE  # numbers that are not written as a fraction
 
 
 @dataclass(frozen=True)
@@ -163,7 +150,9 @@ def of_axis(magnitude: float, evidence: Evidence) -> str:
     """Which argument has an axis of this size, or of its inverse or square: a mean may be where a sum belongs."""
     for name, array in evidence.first.case.arguments.items():
         for size in sorted(set(array.shape) - set(evidence.first.case.sizes.values()) - {1, 2}):
-            if any(abs(magnitude * other - 1) < 1e-9 for other in (size, 1 / size, sqrt(size), 1 / sqrt(size))):
+            roots = () if sqrt(size).is_integer() else (sqrt(size), 1 / sqrt(size))
+            is_one = array.shape.count(size) == 1  # which of two axes would be a guess
+            if is_one and any(abs(magnitude * other - 1) < 1e-9 for other in (size, 1 / size, *roots)):
                 return f"; {size} is the size of an axis of {name}"
     return ""
 
@@ -190,7 +179,8 @@ def general_why(factor: Factor, names: tuple[str, ...], evidence: Evidence) -> s
         twice = is_every_gradient(names, evidence)
         why = f"averaged over the batch {'twice' if twice else 'though the loss is a mean already; sum it'}"
         if evidence.first.case.upstream:  # there is no loss
-            why = "divided by the batch; what a mean divides by is in upstream already"
+            more = f" and by {1 / magnitude:.6g}" if magnitude < 1 else ""
+            why = f"divided by the batch{more}; what a mean divides by is in upstream already"
     else:
         why = f"the size of {' and '.join(size for size, _ in factor.powers)} should not come into it"
     return f"{why}; and the sign is the wrong way round" if factor.constant < 0 else why

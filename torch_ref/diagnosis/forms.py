@@ -39,8 +39,15 @@ def _order(evidence: Evidence, name: str) -> str | None:
     for some in chain.from_iterable(combinations(axes, count + 1) for count in axes):
         if _all(evidence, name, partial(np.flip, axis=some)):
             return f"backwards along axis {' and '.join(map(str, some))}"
-    in_order = partial(np.sort, axis=None)
-    return "its elements are in another order" if _all(evidence, name, in_order, in_order) else None
+    return None
+
+
+def shuffled(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
+    """The right numbers in an order that no other explanation has."""
+    in_order, order = partial(np.sort, axis=None), "its elements are in another order"
+    for name in wrong:
+        if _all(evidence, name, in_order, in_order):
+            yield Finding("form", order, (name,), f"{evidence.label(name)}: the right numbers, but {order}.")
 
 
 def _other(evidence: Evidence, name: str) -> str | None:

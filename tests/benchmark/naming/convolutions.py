@@ -143,7 +143,7 @@ KINDS = (
             "channels exchanged": "the right numbers, but backwards along axis 0",
             "the last tap left at zero": "of the gradient to the kernel, the last along axis -1 is zero",
             "kernel not flipped": "`weight` is not flipped",
-            "one kernel for all channels": "the flipped kernel is summed and spread along axis 0",
+            "one kernel for all channels": "the flipped kernel is the same all along axis 0, the sum over it, where each element has its own",
             "the middle tap only": "of the flipped kernel, block 2 of 3 along axis -1 is all there is",
             "bias over places alone": "only the first along axis 0 counts, not the sum over all",
         },
@@ -158,7 +158,7 @@ KINDS = (
             "kernel flipped in its gradient": "the right numbers, but backwards along axis 2",
             "input and output exchanged": "the right numbers, but transposed, its axes in the order",
             "one tap too late": "`weight` is shifted back by one along axis -1",
-            "bias over all channels": "∂/∂bias is summed and spread along axis 0",
+            "bias over all channels": "∂/∂bias is the same all along axis 0, the sum over it, where each element has its own",
         },
     ),
     Kind(
@@ -167,7 +167,7 @@ KINDS = (
         max_pool,
         {
             "to every element": "all are counted, those that are left out too",
-            "to the first of a window": "the right numbers, but its elements are in another order",
+            "to the first of a window": "the first element of each window gets the gradient, not the largest",
             "averaged": "1/4 × autograd's",
             "rows and columns exchanged": "the right numbers, but transposed, its axes in the order",
         },

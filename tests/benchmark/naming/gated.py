@@ -178,7 +178,7 @@ KINDS = (
             "slope's gradient of the other side": "the two sides of the condition are exchanged",
             "slope's gradient without G": "the factor linear layer of `first` is missing",
             "slope's gradient averaged": "1/batch × autograd's",
-            "one slope for all": "back through the PReLU of `act` is summed and spread along axis 1",
+            "one slope for all": "the gradient to `act.weight` back through the PReLU of `act` is the same all along axis 1, the sum over it, where each element has its own",
         },
     ),
     Kind(
@@ -206,8 +206,8 @@ KINDS = (
         {
             "slope without its second term": "the derivative of the GELU is computed as Φ(x)",
             "slope of the tanh formula": "the derivative of the GELU is computed as the derivative of GELU by its tanh formula, of x",
-            "sign in the slope": "the sign of the linear layer of `0` ·",
-            "density without its constant": "the factor 0.398942 is missing",
+            "sign in the slope": "the sign of the term x φ(x) is the wrong way round",
+            "density without its constant": "the factor 1/√(2π) of φ(x) is missing",
             "no slope": "the derivative of the GELU is missing, the gradient is passed on",
             "pre-activation for the last": "the linear layer of `0` is used in place of the GELU of `1`",
             "bias averaged": "1/batch × autograd's",

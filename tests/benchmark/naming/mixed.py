@@ -84,7 +84,9 @@ KINDS = (
         "rotary positions",
         Operator(rotation, draw(q=(0, 4, 6), k=(0, 4, 6))),
         rotated,
-        {"not turned back": "as it is: what lies between is skipped"},
+        {
+            "not turned back": "∂/∂k is the gradient back through the transpose as it is: the backward pass of the product and of the difference and of the slice is skipped"
+        },
     ),
     Kind(
         "cosine",
@@ -120,6 +122,6 @@ KINDS = (
         "mean of tokens",
         Operator(masked_mean, draw_ids),
         bag,
-        {"padding counted": "all are counted, those that are left out too"},
+        {"padding counted": "all are counted, also those that `keep` leaves out"},
     ),
 )

@@ -167,7 +167,7 @@ KINDS = (
         Reference(nn.Linear(3, CLASSES), nn.functional.cross_entropy, draw_ignored, batch=(2, 16)),
         partial(entropy, 0.0),
         {
-            "divided by all": "all are counted, those that are left out too",
+            "divided by all": "all are counted, also where `targets` = -100",
             "ignored targets count": "the mask is not applied",
             "softmax alone": "is missing, in the backward pass of the log-softmax",
             "target alone": "the softmax part is missing",

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.diagnosis.graph.test_search import findings_of
-from torch_ref import Operator, check
+from torch_ref import Operator, Reference, check
 from torch_ref.diagnosis.graph.search import Search
 
 STEPS = 4
@@ -45,7 +45,9 @@ def test_a_step_before_is_before_in_the_time_of_the_model_and_the_state_is_named
         recurrence, lambda r, n: {"x": r.standard_normal((n, STEPS, 3)), "C": r.standard_normal(3)}, batch=(2, 6)
     )
     (finding,) = findings_of(of_recurrence(-1), reference)
-    assert finding.text.startswith("∂/∂C: `x[:, t] * h + x[:, t]` is that of the step before, in the backward pass")
+    assert finding.text.startswith(
+        "∂/∂C: `x[:, t] * h + x[:, t]` of step t - 1 is used in place of that of step t, in the backward pass"
+    )
 
 
 def two_sums(x):
@@ -146,13 +148,54 @@ def test_a_formula_that_says_nothing_is_left_out_and_one_of_a_part_is_called_tha
     assert "is cut: zero, in the backward pass of the transpose" in finding.text
     assert "gᵀ" not in finding.text
 
-    def negated(g, x):
+    def of_its_diagonal(g, x):
         S = np.exp(x) / np.exp(x).sum(1, keepdims=True)
-        return S, (S * (g + (g * S).sum(1, keepdims=True)),)
+        return S, (S * (g - g * S),)
 
     softmax = Operator(lambda x: torch.softmax(x, 1), lambda rng, batch: {"x": rng.standard_normal((batch, 4))})
-    (finding,) = findings_of(negated, softmax)
-    assert finding.text.endswith("That part should be y · Σ (y · g) (g: the gradient that comes in).")
+    (finding,) = findings_of(of_its_diagonal, softmax)
+    assert finding.text.endswith("That part should be Σ (y · g) (g: the gradient that comes in; Σ over axis 1).")
+
+
+class Last(torch.nn.Module):
+    """What comes out of a recurrent layer of torch in the last step."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, inputs):
+        return self.layer(inputs)[0][:, -1]
+
+
+def of_lstm(X, T, W, U, b, c):
+    """Two steps of an LSTM, the loss a mean of squares; wrong is that the forget gate takes the new cell."""
+    sigma = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
+    h, cells, kept = np.zeros((len(X), 3)), [np.zeros((len(X), 3))], []
+    for t in range(2):
+        i, f, g, o = np.split(X[:, t] @ W.T + b + h @ U.T + c, 4, 1)
+        i, f, g, o = sigma(i), sigma(f), np.tanh(g), sigma(o)
+        cells.append(f * cells[-1] + i * g)
+        kept.append((i, f, g, o, h))
+        h = o * np.tanh(cells[-1])
+    dW, dU, db, dh, dc = np.zeros_like(W), np.zeros_like(U), np.zeros_like(b), 2 * (h - T) / T.size, 0
+    for t in (1, 0):
+        i, f, g, o, before = kept[t]
+        tc = np.tanh(cells[t + 1])
+        dc = dc + dh * o * (1 - tc**2)
+        df = dc * cells[t + 1]
+        d = np.hstack([dc * g * i * (1 - i), df * f * (1 - f), dc * i * (1 - g**2), dh * tc * o * (1 - o)])
+        dW, dU, db = dW + d.T @ X[:, t], dU + d.T @ before, db + d.sum(0)
+        dh, dc = d @ U, dc * f
+    return ((h - T) ** 2).mean(), (dW, dU, db, db.copy())
+
+
+def test_the_parts_of_torchs_recurrent_layers_have_the_letters_of_its_documentation():
+    model = Last(torch.nn.LSTM(2, 3, batch_first=True))
+    draw = lambda rng, batch: (rng.standard_normal((batch, 2, 2)), rng.standard_normal((batch, 3)))  # noqa: E731
+    (finding,) = findings_of(of_lstm, Reference(model, torch.nn.functional.mse_loss, draw))
+    assert "`c_t` is used in place of `c_(t-1)`, in the backward pass of the product `f` · `c_(t-1)`" in finding.text
+    assert finding.text.endswith("c: the cell state; f: the forget gate.)")
 
 
 def test_letters_with_exponents_are_in_the_legend_and_a_path_is_that_to_a_part_of_a_tensor():

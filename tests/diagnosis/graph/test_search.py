@@ -91,7 +91,7 @@ def recurrent(mistake):
     ("mistake", "words", "steps"),
     [
         ("slope", "the derivative of the tanh is missing", "at each of the 4 steps"),
-        ("state", "is that of the step after", "at each of the 4 steps"),
+        ("state", "`h_t` is used in place of `h_(t-1)`", "at each of the 4 steps"),
         ("transposed", "`cell.weight_hh` is transposed, and should not be", "at steps 2, 3, 4 of 4"),
         ("one step", "is cut: zero", "at steps 2, 3, 4 of 4: nothing flows back through time"),
     ],
@@ -110,7 +110,7 @@ def softmax(x):
 
 JACOBIANS = {
     "only the diagonal of the Jacobian is used": lambda g, P: g * P * (1 - P),
-    "the part of the Jacobian off its diagonal is missing": lambda g, P: g * P,
+    "the term y · Σ (y · g) is missing": lambda g, P: g * P,
 }
 
 

@@ -7,7 +7,8 @@ from typing import Any, TypeAlias
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.nodes import is_backward
-from torch_ref.diagnosis.graph.origin import origin_of, steps
+from torch_ref.diagnosis.graph.origin import origin_of
+from torch_ref.diagnosis.graph.time_steps import steps
 from torch_ref.diagnosis.graph.trace import Trace
 
 Group: TypeAlias = tuple[int, ...]  # positions

@@ -32,6 +32,13 @@ def _is_zero(argument: Any) -> bool:
     return bool(argument == 0)
 
 
+def opposite(condition: str) -> str:
+    """What holds where a comparison does not; nothing for any other condition."""
+    signs = [sign for sign in OPPOSITE if sign in condition]
+    is_one = len(signs) == 1 and condition.count(signs[0]) == 1 and " or " not in condition and " and " not in condition
+    return condition.replace(signs[0], OPPOSITE[signs[0]]) if is_one else ""
+
+
 def of_side(trace: Trace, i: int, j: int) -> str:
     """Where a condition takes its argument j: the first where it holds, the second where it does not.
 
@@ -40,12 +47,9 @@ def of_side(trace: Trace, i: int, j: int) -> str:
     condition = formula(trace, trace.position[trace.nodes[i].args[0]], 3)
     if _is_zero(trace.nodes[i].args[3 - j]) or LEFT_OUT in condition:
         return side(trace, i)
-    signs = [sign for sign in OPPOSITE if sign in condition]
     if j == 1:
         where = f" where {condition}"
-    elif len(signs) == 1 and condition.count(signs[0]) == 1 and " or " not in condition and " and " not in condition:
-        where = f" where {condition.replace(signs[0], OPPOSITE[signs[0]])}"
     else:
-        where = f" except where {condition}"
+        where = f" where {other}" if (other := opposite(condition)) else f" except where {condition}"
     outer = side(trace, i)
     return f"{where} and{outer.removeprefix(' where')}" if outer.startswith(" where") else f"{where}{outer}"

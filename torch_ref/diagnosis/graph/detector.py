@@ -15,10 +15,10 @@ from torch_ref.diagnosis.explaining import matched
 from torch_ref.diagnosis.graph.change import OTHERS
 from torch_ref.diagnosis.graph.entry import entry
 from torch_ref.diagnosis.graph.explanation import Explanation, made_by
-from torch_ref.diagnosis.graph.formulas import SILENT
 from torch_ref.diagnosis.graph.naming import is_part
-from torch_ref.diagnosis.graph.origin import steps
 from torch_ref.diagnosis.graph.search import Search
+from torch_ref.diagnosis.graph.signs import SILENT
+from torch_ref.diagnosis.graph.time_steps import steps
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.tracing import NotTracedError, prepare, trace
 from torch_ref.diagnosis.graph.words import sentence

@@ -39,7 +39,7 @@ def edits(trace: Trace, node: Node) -> Iterator[Change]:
         yield from _passed_on(trace, node, value)
     yield from _special(node)
     yield from sums(trace, node, value)
-    yield from windows(node)
+    yield from windows(trace, node)
     yield from repeated(node)
     yield from splits(trace, node)
     yield from constants(node)

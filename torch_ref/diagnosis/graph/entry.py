@@ -4,7 +4,7 @@ from torch_ref.diagnosis.graph.alike import Group, in_steps, same_source
 from torch_ref.diagnosis.graph.influence import Influence
 from torch_ref.diagnosis.graph.naming import goal
 from torch_ref.diagnosis.graph.trace import Trace
-from torch_ref.diagnosis.graph.words import at_steps, place, source, told_at
+from torch_ref.diagnosis.graph.where import at_steps, place, source, told_at
 
 
 def entry(trace: Trace, influence: Influence, wrong: frozenset[str]) -> str:

@@ -5,71 +5,21 @@ from typing import Any
 import torch
 from torch.fx import Node
 
+from torch_ref.diagnosis.graph.gates import BEFORE, gates, of_step_before, takes_state
 from torch_ref.diagnosis.graph.nodes import is_backward
-from torch_ref.diagnosis.graph.origin import origin_of, variable_of
+from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.quoted import quoted
+from torch_ref.diagnosis.graph.signs import AROUND, BETWEEN, SILENT
+from torch_ref.diagnosis.graph.time_steps import in_time, steps
 from torch_ref.diagnosis.graph.trace import Trace
+from torch_ref.diagnosis.graph.variables import variable_of
 from torch_ref.diagnosis.graph.vocabulary import operator
-from torch_ref.torch_private import operator_of
 
 aten: Any = torch.ops.aten
 G = "g"  # the gradient that comes in
 LEFT_OUT = "…"
 SIGNS = " + ", " - ", " · ", " / ", " @ ", " < ", " > ", " ≤ ", " ≥ ", " = ", " ≠ "
 SHORT = 56  # signs, at most, of a value that is said by its formula
-
-BETWEEN = {
-    aten.mul.Tensor: " · ",
-    aten.mul.Scalar: " · ",
-    aten.add.Tensor: " + ",
-    aten.add.Scalar: " + ",
-    aten.sub.Tensor: " - ",
-    aten.sub.Scalar: " - ",
-    aten.div.Tensor: " / ",
-    aten.div.Scalar: " / ",
-    aten.mm.default: " @ ",
-    aten.bmm.default: " @ ",
-    aten.mv.default: " @ ",
-    aten.dot.default: " @ ",
-    **dict.fromkeys((aten.logical_or.default, aten.bitwise_or.Tensor), " or "),
-    **dict.fromkeys((aten.logical_and.default, aten.bitwise_and.Tensor), " and "),
-    **{
-        overload: f" {sign} "
-        for sign, packet in {"≠": aten.ne, "=": aten.eq, "<": aten.lt, "≤": aten.le, ">": aten.gt, "≥": aten.ge}.items()
-        for overload in (packet.Scalar, packet.Tensor)
-    },
-}
-AROUND = {
-    aten.sum.dim_IntList: "Σ {}",
-    aten.sum.default: "Σ {}",
-    aten.mean.dim: "mean({})",
-    aten.mean.default: "mean({})",
-    aten.neg.default: "-{}",
-    aten.rsqrt.default: "1/√({})",
-    aten.sqrt.default: "√({})",
-    aten.reciprocal.default: "1/({})",
-    aten.exp.default: "exp({})",
-    aten.tanh.default: "tanh({})",
-    aten.sigmoid.default: "σ({})",
-    aten.relu.default: "ReLU({})",
-    aten.erf.default: "erf({})",
-    aten.log.default: "log({})",
-    aten.permute.default: "{}ᵀ",
-    aten.abs.default: "|{}|",
-    **dict.fromkeys((aten.logical_not.default, aten.bitwise_not.default), "not {}"),
-    aten.sign.default: "sign({})",
-    aten.sin.default: "sin({})",
-    aten.cos.default: "cos({})",
-    aten.cumsum.default: "cumsum({})",
-    aten.linalg_vector_norm.default: "‖{}‖",
-    aten.embedding_dense_backward.default: "Σ {} of the same index",
-}
-SILENT = {
-    *(aten.view.default, operator_of("_unsafe_view").default, aten.expand.default, aten.unsqueeze.default),
-    *(aten.clone.default, aten.alias.default, aten.detach.default, aten.squeeze.dim, aten.squeeze.default),
-    *(operator_of("_to_copy").default, aten.slice.Tensor, aten.select.int, aten.unfold.default, aten.reshape.default),
-    *(aten.repeat.default, aten.lift_fresh_copy.default, aten.squeeze.dims),
-}
 
 
 def formula(trace: Trace, i: int, depth: int = 4, *, top: bool = True) -> str:  # noqa: PLR0911  # one case a line
@@ -78,7 +28,7 @@ def formula(trace: Trace, i: int, depth: int = 4, *, top: bool = True) -> str:  
     symbols = [of.meta.get("custom", {}).get("symbol") for of in (node, *node.users)]
     if symbols[0] and symbols.count(symbols[0]) == 1:  # the last of a term that has a symbol
         return str(symbols[0])
-    if node.op != "call_function" or (not top and variable_of(trace, i)):
+    if node.op != "call_function" or (not top and _own_name(trace, i)):
         return named(trace, i)
     if node.target in SILENT:
         return formula(trace, trace.position[node.args[0]], depth, top=top)
@@ -141,11 +91,23 @@ def _part(trace: Trace, i: int, argument: Any, depth: int, *, wrap: bool = True)
         j = trace.position[argument]
     if j in trace.gradients and is_backward(node) and is_backward(argument) and trace.number(j) != trace.number(i):
         return G
-    text = formula(trace, j, depth - 1, top=False)
+    text = as_taken(trace, i, j, formula(trace, j, depth - 1, top=False))
     if text == named_operator(trace, i) and trace.number(j) == trace.number(i):
         return LEFT_OUT  # a part of an operator, which is not to be called by the name of the whole
-    is_quoted = text.startswith("`") and text.find("`", 1) == len(text) - 1
-    return f"({text})" if wrap and not is_quoted and any(sign in text for sign in SIGNS) else text
+    is_one = text.endswith("ᵀ") or (text.startswith("`") and text.find("`", 1) == len(text) - 1)
+    return f"({text})" if wrap and not is_one and any(sign in text for sign in (*SIGNS, BEFORE)) else text
+
+
+def as_taken(trace: Trace, i: int, j: int, text: str) -> str:
+    """What a value j of the forward pass is called where node i's operator takes it: of the step before, say."""
+    there = [trace.nodes[k] for k in trace.blocks.get(trace.number(i), ()) if not is_backward(trace.nodes[k])]
+    if not there or is_backward(trace.nodes[j]) or not text.endswith("`"):
+        return text
+    own, of = (steps(trace).get(trace.number(k)) for k in (i, j))
+    if j in gates(trace) and not (own and of and own.steps == of.steps > 1):
+        return of_step_before(text) if takes_state(there[-1]) else text
+    is_before = own and of and own.steps == of.steps and of.step == own.step - 1 and in_time(trace, j)
+    return of_step_before(text) if is_before else text
 
 
 def named(trace: Trace, i: int) -> str:  # noqa: PLR0911  # one case a line
@@ -158,8 +120,8 @@ def named(trace: Trace, i: int) -> str:  # noqa: PLR0911  # one case a line
     if node.target in (aten.full.default, aten.full_like.default, aten.scalar_tensor.default, aten.zeros.default):
         constant = next((a for a in node.args if isinstance(a, int | float)), 0)
         return f"{constant:g}"
-    if variable := variable_of(trace, i):
-        return f"`{variable}`"
+    if name := _own_name(trace, i):
+        return name
     if node.target in SILENT or node.target is aten.permute.default:
         inner = named(trace, trace.position[node.args[0]])
         wrapped = f"({inner})" if " " in inner and "`" in inner else inner
@@ -176,6 +138,12 @@ def named(trace: Trace, i: int) -> str:  # noqa: PLR0911  # one case a line
         return text
     variable = variable_of(trace, i, anywhere=True)
     return f"`{variable}`" if variable else named_operator(trace, i)
+
+
+def _own_name(trace: Trace, i: int) -> str:
+    """A value's name in the formulas of torch's recurrent modules, or in the source."""
+    variable = variable_of(trace, i)
+    return gates(trace).get(i) or (f"`{variable}`" if variable else "")
 
 
 def named_operator(trace: Trace, i: int) -> str:

@@ -6,10 +6,13 @@ from typing import Any
 import torch
 from torch.fx import Node
 
-from torch_ref.diagnosis.graph.formulas import SILENT, formula, named
+from torch_ref.diagnosis.graph.formulas import as_taken, formula, named
+from torch_ref.diagnosis.graph.gates import gates
 from torch_ref.diagnosis.graph.nodes import is_backward, is_real
-from torch_ref.diagnosis.graph.origin import in_time, origin_of
+from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.quoted import quoted
+from torch_ref.diagnosis.graph.signs import SILENT
+from torch_ref.diagnosis.graph.time_steps import in_time
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.vocabulary import operator
 
@@ -90,7 +93,7 @@ def argument(trace: Trace, i: int, j: int) -> str:
         return f"the {text}" if text in trace.case.sizes else text
     k = trace.position[argument]
     comes_in = k in trace.gradients and is_backward(argument) and 0 <= trace.number(i) != trace.number(k)
-    text = formula(trace, k, 3, top=False)
+    text = as_taken(trace, i, k, formula(trace, k, 3, top=False))
     return "the gradient that comes in" if comes_in or text == "g" else text
 
 
@@ -128,6 +131,8 @@ def _paths(trace: Trace, argument: Any) -> list[str]:
     result = named(trace, there[-1]) if there and trace.nodes[there[-1]].target not in SILENT else ""
     origin = origin_of(trace, i)
     kind = f"the {operator(origin.operator)}" + (f" of `{origin.module[0]}`" if origin.module[0] else "")
+    if there and there[-1] in gates(trace) and "split" not in origin.operator:
+        return [f"the {operator(origin.operator)} {'' if ' ' in result else 'that gives '}{result}"]
     return [result if "`" in result and not origin.module[0] else kind]
 
 

@@ -1,6 +1,7 @@
 """What is wrong, by the kind of change."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,21 +13,22 @@ from torch_ref.diagnosis.graph.formulas import LEFT_OUT, formula
 from torch_ref.diagnosis.graph.naming import argument, axes_of, goal, is_part, role, squared, subject
 from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.phrases_of_factors import in_place_of, scaled, stray, stray_slope, weighted
+from torch_ref.diagnosis.graph.phrases_of_masks import all_counted, always
 from torch_ref.diagnosis.graph.phrases_of_operators import (
-    always,
     another,
     another_index,
     constant,
     constant_in_a_term,
     in_the_end,
     inner_constant,
+    left_between,
     not_summed,
     passed_on,
     transposed,
 )
 from torch_ref.diagnosis.graph.phrases_of_places import OF_PLACES
+from torch_ref.diagnosis.graph.phrases_of_steps import STEPS_AWAY, of_another_step
 from torch_ref.diagnosis.graph.trace import Trace
-from torch_ref.diagnosis.graph.uses import OWN
 from torch_ref.diagnosis.graph.vocabulary import operator
 
 aten: Any = torch.ops.aten
@@ -54,14 +56,15 @@ def _told(trace: Trace, i: int, change: Change) -> str:
 def _slope(trace: Trace, i: int, name: str) -> str:
     op = operator(origin_of(trace, i).operator)
     if name == "1":
-        return f"the derivative of the {op} is missing, the gradient is passed on"
+        mask = " (as with y >= 0 as its mask, which always holds)" if op == "ReLU" else ""
+        return f"the derivative of the {op} is missing, the gradient is passed on{mask}"
     return f"the derivative of the {op} is computed as {name} (x: what goes into it, y: what comes out)"
 
 
 def _skipped(trace: Trace, i: int, j: int, is_above: bool) -> str:  # noqa: FBT001  # a detail
     """A gradient of further up, or another one."""
     if is_above:
-        return f"{subject(trace, i)} is {subject(trace, j)} as it is: what lies between is skipped"
+        return f"{subject(trace, i)} is {subject(trace, j)} as it is: {left_between(trace, j, i)} is skipped"
     return f"{subject(trace, i)} is a copy of {subject(trace, j)}"
 
 
@@ -107,7 +110,8 @@ TOLD: dict[str, Callable[..., str]] = {
     "factors exchanged": lambda *_: "the gradients to the two factors are exchanged",
     "condition swapped": lambda *_: "the two sides of the condition are exchanged",
     "constant outside the root": lambda t, i: (
-        f"the constant {inner_constant(t, i)} is added after the root, not under it"
+        f"the constant {inner_constant(t, i)} is added after the root, not under it: √(…) + {inner_constant(t, i)} "
+        f"stands in place of √(… + {inner_constant(t, i)})"
     ),
     "sum for mean": lambda t, i: f"a sum stands where the mean belongs ({argument(t, i, 0)})",
     "mean for sum": lambda t, i: f"a mean stands where the sum belongs ({argument(t, i, 0)})",
@@ -116,12 +120,7 @@ TOLD: dict[str, Callable[..., str]] = {
     "constant": constant,
     "slope": _slope,
     "activation": lambda t, i, name: f"{name} stands in place of the {operator(origin_of(t, i).operator)}",
-    **{
-        f"the {what}": lambda t, i, j, what=what: f"{argument(t, i, j)} is that of the {what}"
-        for what in ("step before", "step after", *OWN)
-    },
-    "the first step": lambda t, i, j: f"{argument(t, i, j)} is that of the first step every time",
-    "the last step": lambda t, i, j: f"{argument(t, i, j)} is that of the last step every time",
+    **{f"the {what}": partial(of_another_step, what=what) for what in STEPS_AWAY},
     "another value": another,
     "stray": stray,
     "stray slope": stray_slope,
@@ -138,5 +137,5 @@ TOLD: dict[str, Callable[..., str]] = {
     "edge": _edge,
     **OF_PLACES,
     "always": lambda t, i, value: always(t, i, value=value),
-    "all counted": lambda *_: "all are counted, those that are left out too",
+    "all counted": all_counted,
 }

@@ -7,18 +7,21 @@ import torch
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.branches import of_side
-from torch_ref.diagnosis.graph.formulas import BETWEEN, SILENT, formula, named
+from torch_ref.diagnosis.graph.formulas import as_taken, formula, named, of
 from torch_ref.diagnosis.graph.indices import is_index
 from torch_ref.diagnosis.graph.naming import argument, one_path, role, subject, told_apart
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.quoted import quoted
+from torch_ref.diagnosis.graph.signs import BETWEEN, SILENT
 from torch_ref.diagnosis.graph.slopes import activation_of
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.uses import step_of
 from torch_ref.diagnosis.graph.vocabulary import operator
+from torch_ref.diagnosis.named_numbers import written
 
 aten: Any = torch.ops.aten
+MOST = 4  # operators that are told
 SCATTERS = {
     *(aten.scatter.src, aten.scatter.value, aten.scatter_add.default, aten.index_put.default),
     *(aten.slice_scatter.default, aten.select_scatter.default),
@@ -57,7 +60,8 @@ def passed_on(trace: Trace, i: int, j: int) -> str:  # noqa: PLR0911  # one case
         kind = "factor" if node.target in factors else "term"
         what = argument(trace, i, other)
         what = what if what.startswith(("a ", "the gradient")) else f"the {kind} {what.removeprefix('the ')}"
-        of = f" of {text}" if not others and (text := quoted(trace, i)) else ""  # a constant
+        whole = node.meta.get("custom", {}).get("symbol") or quoted(trace, i)
+        of = f" of {whole}" if not others and whole else ""  # a constant
         return f"{role(node.args[other]) or what}{of} is missing"
     return f"the {operator(str(node.target).removeprefix('aten.').partition('.')[0])} is left out"
 
@@ -122,7 +126,7 @@ def constant(trace: Trace, i: int, key: int | str, other: Callable[[Any], Any]) 
     """Another constant."""
     node = trace.nodes[i]
     constant = node.args[key] if isinstance(key, int) else node.kwargs[key]
-    new, old = (f"{c:.6g}" if isinstance(c, float) else str(c) for c in (other(constant), constant))
+    new, old = (written(c) if isinstance(c, float) else str(c) for c in (other(constant), constant))
     if operator(origin_of(trace, i).operator) == "embedding" and constant == -1:
         return f"the row of index {new} gets no gradient, as with padding_idx={new}"
     if key == "correction":
@@ -132,16 +136,6 @@ def constant(trace: Trace, i: int, key: int | str, other: Callable[[Any], Any]) 
     if node.target is aten.pow.Tensor_Scalar:
         return f"the exponent is {new}, not {old}"
     return f"{key} is {new}, not {old}" if isinstance(key, str) else f"{new} stands in place of {old}"
-
-
-def always(trace: Trace, i: int, *, value: bool) -> str:
-    """A condition that is not looked at."""
-    node = trace.nodes[i]
-    sign = {"ne": "≠", "eq": "=", "lt": "<", "le": "≤", "gt": ">", "ge": "≥"}.get(str(node.target).split(".")[1], "")
-    if value and all("sum" in str(user.target) or "_to_copy" in str(user.target) for user in node.users):
-        return "all are counted, those that are left out too"
-    condition = f"the condition {argument(trace, i, 0)} {sign} {argument(trace, i, 1)}" if sign else "the mask"
-    return f"{condition} is not looked at, as if it {'always' if value else 'never'} held"
 
 
 def inner_constant(trace: Trace, i: int) -> str:
@@ -154,6 +148,11 @@ def another(trace: Trace, i: int, j: int, other: int, taken: int) -> str:
     """A value that is another one's."""
     is_term = is_backward(trace.nodes[other]) and other not in trace.gradients
     what, right = formula(trace, other, 3, top=False) if is_term else named(trace, other), argument(trace, i, j)
+    if taken in trace.after([other]) and taken in trace.gradients and other in trace.gradients:
+        if trace.nodes[taken].meta.get("is_gradient_acc"):
+            return f"{subject(trace, other)} stands in place of the sum of all that comes in"
+        return f"{subject(trace, other)} is passed on as it is: {left_between(trace, other, taken)} is skipped"
+    what = as_taken(trace, taken, other, what)
     if what != right:
         return f"{what} is used in place of {right}"
     late = step_of(trace, other) - step_of(trace, taken)
@@ -161,6 +160,19 @@ def another(trace: Trace, i: int, j: int, other: int, taken: int) -> str:
         return f"{right} is that of another step, {'later' if late > 0 else 'earlier'}"
     there, belongs = told_apart(trace, other, taken)
     return f"{there} is used in place of {belongs}" if there != belongs else f"in place of {right} there is another one"
+
+
+def left_between(trace: Trace, start: int, end: int) -> str:
+    """The operators that a gradient goes back through between one node and another, the latter included."""
+    passed = [i for i in trace.between([start], end) if i != start and i in trace.gradients]
+    names = dict.fromkeys(
+        f"the {operator(origin_of(trace, i).operator)}{of(origin_of(trace, i).module)}"
+        for i in passed
+        if trace.number(i) != trace.number(start) and trace.number(i) >= 0 and trace.nodes[i].target not in SILENT
+    )
+    if not 0 < len(names) < MOST:
+        return "what lies between"
+    return f"the backward pass of {' and of '.join(names)}"
 
 
 def _index(trace: Trace, i: int) -> str:

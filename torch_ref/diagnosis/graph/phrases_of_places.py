@@ -6,8 +6,11 @@ from typing import Any
 
 import torch
 
+from torch_ref.diagnosis.graph.gates import letters_at
 from torch_ref.diagnosis.graph.naming import argument, axes_of, subject
+from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.trace import Trace
+from torch_ref.diagnosis.graph.variables import row
 
 aten: Any = torch.ops.aten
 
@@ -30,14 +33,32 @@ def _split(_trace: Trace, _i: int, sizes: tuple[tuple[int, ...], ...], joined: b
     return f"an axis of {said} is split in another order: reshape to these sizes in this order"
 
 
+def _block_name(trace: Trace, i: int, k: int, count: int) -> str:
+    """The gate or variable that a block is, in parentheses, where there is one for each."""
+    names = letters_at(trace, i) or row(origin_of(trace, i).line)
+    return f" (`{names[k]}`)" if len(names) == count else ""
+
+
 def _block(trace: Trace, i: int, axis: int, k: int, count: int, *, dropped: bool) -> str:
     state = "is zero" if dropped else "is all there is"
-    return f"of {subject(trace, i)}, block {k + 1} of {count} along {axes_of(trace, i, [axis])} {state}"
+    name = _block_name(trace, i, k, count)
+    return f"of {subject(trace, i)}, block {k + 1} of {count}{name} along {axes_of(trace, i, [axis])} {state}"
+
+
+def _exchanged(trace: Trace, i: int, axis: int, j: int, k: int, count: int) -> str:
+    first, second = (f"{number + 1}{_block_name(trace, i, number, count)}" for number in (j, k))
+    blocks = f"blocks {first} and {second} of {count}"
+    return f"of {subject(trace, i)}, {blocks} along {axes_of(trace, i, [axis])} are exchanged"
 
 
 def _end(trace: Trace, i: int, axis: int, *, which: str, dropped: bool) -> str:
     state = "is zero" if dropped else "is all there is, the rest is zero"
     return f"of {subject(trace, i)}, the {which} along {axes_of(trace, i, [axis])} {state}"
+
+
+def _spread(trace: Trace, i: int, axis: int, *, what: str) -> str:
+    along = axes_of(trace, i, [axis])
+    return f"{subject(trace, i)} is the same all along {along}, {what}, where each element has its own"
 
 
 WINDOWS = {
@@ -62,8 +83,12 @@ OF_PLACES: dict[str, Callable[..., str]] = {
         f"the {sum_word(t, i)} is taken over {'the batch' if of_batch else 'what is one axis with the batch'} too"
     ),
     "split": _split,
+    "summed and spread": partial(_spread, what="the sum over it"),
+    "averaged and spread": partial(_spread, what="the mean over it"),
+    "minus its mean": lambda t, i, axis: f"of {subject(t, i)}, the mean along {axes_of(t, i, [axis])} is taken off",
     "dilation ignored": lambda *_: "the dilation is not taken into account",
     "windows cut": lambda _t, _i, where: WINDOWS[where],
+    "first of each": lambda *_: "the first element of each window gets the gradient, not the largest",
     "another count": lambda _t, _i, what: f"what a window gives is divided by {COUNTS[what]}",
     "indices shifted": lambda *_: "the indices are shifted by one",
     "over other axes": _over,
@@ -79,9 +104,7 @@ OF_PLACES: dict[str, Callable[..., str]] = {
     "transposed": lambda t, i, a, b: f"{subject(t, i)} has its axes {a} and {b} exchanged",
     "block dropped": lambda t, i, axis, k, n: _block(t, i, axis, k, n, dropped=True),
     "block kept": lambda t, i, axis, k, n: _block(t, i, axis, k, n, dropped=False),
-    "blocks exchanged": lambda t, i, axis, j, k, n: (
-        f"of {subject(t, i)}, blocks {j + 1} and {k + 1} of {n} along {axes_of(t, i, [axis])} are exchanged"
-    ),
+    "blocks exchanged": _exchanged,
     "interleaved": lambda t, i, axis, n: f"{subject(t, i)} is interleaved by {n} along {axes_of(t, i, [axis])}",
     "the first dropped": lambda t, i, axis: _end(t, i, axis, which="first", dropped=True),
     "the last dropped": lambda t, i, axis: _end(t, i, axis, which="last", dropped=True),

@@ -4,8 +4,10 @@ import ast
 from collections.abc import Iterator
 from functools import cache
 
+from torch_ref.diagnosis.graph.gates import gates
 from torch_ref.diagnosis.graph.nodes import is_backward
-from torch_ref.diagnosis.graph.origin import in_time, origin_of, steps
+from torch_ref.diagnosis.graph.origin import origin_of
+from torch_ref.diagnosis.graph.time_steps import in_time, steps
 from torch_ref.diagnosis.graph.trace import Trace
 
 LONGEST = 48  # signs that are quoted
@@ -39,6 +41,8 @@ def one_of_several(trace: Trace, i: int) -> str:
     """The text of the operator of a node of either pass, if its line has several of its kind."""
     there = [j for j in trace.blocks.get(trace.number(i), ()) if not is_backward(trace.nodes[j])]
     origin = origin_of(trace, i)
+    if there and "split" not in origin.operator and (name := gates(trace).get(there[-1])):
+        return name
     alike = [text for name, text in _parts(origin.line) if name == _kind(origin.operator)]
     return quoted(trace, there[-1]) if there and len(set(alike)) > 1 else ""
 

@@ -9,7 +9,9 @@ from torch.fx import Node
 
 from torch_ref.diagnosis.graph.change import SIMPLE, Change
 from torch_ref.diagnosis.graph.nodes import Values, is_backward, is_real
+from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.trace import Trace
+from torch_ref.diagnosis.graph.vocabulary import operator
 
 # Of the input x and the output y of an activation.
 FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -60,7 +62,8 @@ DERIVATIVES = {
     "ELU": "g where x > 0, else g · α eˣ",
     "CELU": "g where x > 0, else g · exp(x/α)",
     "SELU": "g · λ where x > 0, else g · λ α eˣ",
-    "GELU": "g · (Φ(x) + x φ(x)), or the derivative of its tanh formula",
+    "GELU": "g · (Φ(x) + x φ(x))",
+    "GELU by its tanh formula": "g times the derivative of GELU's tanh formula",
     "SiLU": "g · σ(x) (1 + x (1 - σ(x)))",
     "Mish": "g · (t + x (1 - t²) σ(x)), t = tanh(softplus(x))",
     "softplus": "g · σ(β x)",
@@ -121,6 +124,14 @@ def activation_of(trace: Trace, i: int) -> tuple[int, int, int] | None:
         return None
     shapes = {trace.values[j].shape for j in (x[0], there[-1], g[0], i)}
     return (x[0], there[-1], g[0]) if len(shapes) == 1 else None
+
+
+def derivative_of(trace: Trace, i: int) -> str:
+    """What belongs at the last node of an activation's backward pass: GELU has two forms."""
+    forward = [trace.nodes[j] for j in trace.blocks[trace.number(i)] if not is_backward(trace.nodes[j])]
+    name = operator(origin_of(trace, i).operator)
+    form = " by its tanh formula" if any(node.target is torch.ops.aten.tanh.default for node in forward) else ""
+    return DERIVATIVES.get(f"{name}{form}", DERIVATIVES.get(name, ""))
 
 
 def _from_outside(trace: Trace, block: Sequence[int], *, backward: bool) -> list[int]:

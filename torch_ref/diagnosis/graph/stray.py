@@ -11,9 +11,9 @@ from torch.fx import Node
 
 from torch_ref.diagnosis.graph.change import OTHERS, SCALED, Change
 from torch_ref.diagnosis.graph.constants import constants
-from torch_ref.diagnosis.graph.formulas import SILENT
 from torch_ref.diagnosis.graph.influence import Influence
 from torch_ref.diagnosis.graph.nodes import Values, is_backward, is_real
+from torch_ref.diagnosis.graph.signs import SILENT
 from torch_ref.diagnosis.graph.slopes import AFTER, FORMULAS
 from torch_ref.diagnosis.graph.trace import Trace
 

@@ -9,6 +9,14 @@ import torch
 from torch import Tensor
 
 from torch_ref.diagnosis.graph.roles import Gradients, called
+from torch_ref.diagnosis.graph.textbook_activations import (
+    gelu,
+    log_softmax,
+    log_softmax_of,
+    softmax,
+    softmax_of,
+    torchs,
+)
 from torch_ref.diagnosis.graph.textbook_convolution import convolution_backward
 from torch_ref.diagnosis.graph.textbook_windows import (
     adaptive_average_pool,
@@ -49,10 +57,10 @@ def table() -> Mapping[Any, Callable[..., Any]]:
         aten.native_layer_norm_backward.default: _layer_norm,
         aten.native_batch_norm_backward.default: _batch_norm,
         aten.native_group_norm_backward.default: _group_norm,
-        operator_of("_softmax").default: _softmax_of,
-        operator_of("_log_softmax").default: _log_softmax_of,
-        operator_of("_softmax_backward_data").default: _softmax,
-        operator_of("_log_softmax_backward_data").default: _log_softmax,
+        operator_of("_softmax").default: softmax_of,
+        operator_of("_log_softmax").default: log_softmax_of,
+        operator_of("_softmax_backward_data").default: softmax,
+        operator_of("_log_softmax_backward_data").default: log_softmax,
         aten.convolution_backward.default: convolution_backward,
         aten.max_pool2d_with_indices_backward.default: max_pool,
         aten.avg_pool2d_backward.default: average_pool,
@@ -60,9 +68,10 @@ def table() -> Mapping[Any, Callable[..., Any]]:
         aten.adaptive_max_pool2d_backward.default: adaptive_max_pool,
         aten.upsample_nearest2d_backward.default: upsample,
         operator_of("_trilinear").default: _trilinear,
+        aten.gelu_backward.default: gelu,
         aten.lerp.Scalar: lambda a, b, weight: a + weight * (b - a),
     }
-    return MappingProxyType({**tools.core_aten_decompositions(), **own})
+    return MappingProxyType({**torchs(), **own})
 
 
 def _standardized(
@@ -156,28 +165,3 @@ def _trilinear(
     for axis in new_c:
         c = c.unsqueeze(axis)
     return (a * b * c).sum(list(summed))
-
-
-def _softmax_of(x: Tensor, dim: int, _half_to_float: bool) -> Tensor:  # noqa: FBT001  # as torch has it
-    """The largest of all is taken off, not that of each row: so another axis is another sum and nothing else."""
-    exponentials = (x - x.amax()).exp()
-    return exponentials / exponentials.sum(dim, keepdim=True)
-
-
-def _log_softmax_of(x: Tensor, dim: int, _half_to_float: bool) -> Tensor:  # noqa: FBT001  # likewise
-    shifted = x - x.amax()
-    return shifted - shifted.exp().sum(dim, keepdim=True).log()
-
-
-def _softmax(g: Tensor, y: Tensor, dim: int, _dtype: torch.dtype) -> Tensor:
-    with called("the diagonal of the Jacobian", "y · g"):
-        diagonal = g * y
-    with called("the part of the Jacobian off its diagonal", "y · Σ (y · g)"):
-        rest = y * diagonal.sum(dim, keepdim=True)
-    return diagonal - rest
-
-
-def _log_softmax(g: Tensor, y: Tensor, dim: int, _dtype: torch.dtype) -> Tensor:
-    with called("the softmax part", "softmax · Σ g"):
-        rest = y.exp() * g.sum(dim, keepdim=True)
-    return g - rest

@@ -29,7 +29,9 @@ def max_pool(
             return NotImplemented  # type: ignore[no-any-return]
         return _of_windows(g, x, _bins(g, kernel, stride, padding), indices)
     places = torch.arange(n * height * m * width).reshape(n, height, m, width)
-    with called("the mask of the largest", "(1 at the largest)"):
+    first = torch.zeros(1, height, 1, width)
+    first[0, 0, 0, 0] = 1
+    with called("the mask of the largest", "(1 at the largest)"), noted(first=first):
         largest = (places == indices[..., :, None, :, None]).to(g.dtype)
     return (g[..., :, None, :, None] * largest).reshape(x.shape)
 
@@ -40,7 +42,8 @@ def _of_windows(g: Tensor, x: Tensor, bins: Sequence[Bins], indices: Tensor) -> 
     inside = [_inside(some, size).to(g) for some, size in zip(bins, x.shape[-2:], strict=True)]
     with called("the elements of each window", "(1 in the window)"):
         within = inside[0][:, None, :, None] * inside[1][:, None, :]  # n, m, height, width
-    with called("the mask of the largest", "(1 at the largest)"):
+    first = within.flatten(2).cumsum(2).cumsum(2).reshape(within.shape) == 1
+    with called("the mask of the largest", "(1 at the largest)"), noted(first=first):
         largest = (places == indices[..., None, None]).to(g.dtype)
     terms = g[..., None, None] * (within * largest)
     with noted(windows=True):

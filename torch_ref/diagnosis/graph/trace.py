@@ -11,6 +11,7 @@ from torch.fx import GraphModule, Node
 from torch_ref.cases.case import Case, Numbers
 from torch_ref.diagnosis.graph.nodes import Values, compiled, is_backward, is_real_or_mask, target_of
 from torch_ref.diagnosis.graph.numbering import numbers
+from torch_ref.diagnosis.named_numbers import written
 from torch_ref.torch_private import tracing
 
 aten: Any = torch.ops.aten
@@ -163,7 +164,7 @@ class Trace:
         for name in sorted(self._sizes.get((i, number), ())):
             size = self.case.sizes[name]
             return name if number == size else f"{number / size:g} · {name}"
-        return f"{number:.6g}" if isinstance(number, float) else str(number)
+        return written(number) if isinstance(number, float) else str(number)
 
     def between(self, start: Iterable[int], end: int) -> list[int]:
         """What is computed from the one and for the other, both included, in order."""

@@ -11,6 +11,7 @@ from torch.fx import GraphModule
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from torch_ref.cases.case import UPSTREAM, Case
+from torch_ref.diagnosis.graph.gates import letters_of
 from torch_ref.diagnosis.graph.in_place import make_functional
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.textbook import table
@@ -92,7 +93,7 @@ def _modules_noted(module: nn.Module | None) -> Iterator[None]:
     for name, part in module.named_modules() if module else ():
 
         def enter(part: nn.Module, _args: Any, name: str = name) -> None:
-            entered.append(tracing().annotate({"module": (name, type(part).__name__)}))
+            entered.append(tracing().annotate({"module": (name, type(part).__name__), **letters_of(part)}))
             entered[-1].__enter__()
 
         def leave(*_: Any) -> None:

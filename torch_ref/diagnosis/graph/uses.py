@@ -10,7 +10,8 @@ from torch.fx import Node
 from torch_ref.diagnosis.graph.alike import Group, in_steps, same_source
 from torch_ref.diagnosis.graph.change import OTHERS, STEPS, Change
 from torch_ref.diagnosis.graph.nodes import Values, is_real, target_of
-from torch_ref.diagnosis.graph.origin import WRITTEN, origin_of, steps, times
+from torch_ref.diagnosis.graph.origin import origin_of
+from torch_ref.diagnosis.graph.time_steps import WRITTEN, steps, times
 from torch_ref.diagnosis.graph.trace import Trace
 
 OWN = "step before, but for the first", "step after, but for the last"

@@ -177,7 +177,7 @@ NAMES = {
     "_to_copy": "constant",
     "mul": "product",
     "div": "quotient",
-    "add": "sum of two",
+    "add": "addition",
     "sub": "difference",
     "masked_fill": "mask",
     "where": "mask",

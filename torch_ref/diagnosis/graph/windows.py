@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.change import CONSTANTS, SIMPLE, Change
-from torch_ref.diagnosis.graph.nodes import Values
+from torch_ref.diagnosis.graph.nodes import Values, is_real
 from torch_ref.diagnosis.graph.trace import Trace
 
 
-def windows(node: Node) -> Iterator[Change]:
+def windows(trace: Trace, node: Node) -> Iterator[Change]:
     """Every change of a sum over the windows that reach an element, and of the number that each divides by."""
     noted: dict[str, Any] = node.meta.get("custom", {})
     if strides := noted.get("strides"):
@@ -28,10 +28,14 @@ def windows(node: Node) -> Iterator[Change]:
     if noted.get("windows"):
         for which in "last", "first":
             yield Change(SIMPLE, "windows overwritten", (which,), partial(_of_one_pool, which))
+    if "first" in noted and is_real(trace.values[trace.position[node]]):
+        yield Change(SIMPLE, "first of each", (), partial(_first, noted["first"]))
     for cut in ("end", "begin", "first", "last", "first alone", "last alone") if "bins" in noted else ():
         yield Change(CONSTANTS, "windows cut", (cut,), partial(_cut, noted["bins"], cut))
-    for what, counts in noted.get("divisors", {}).items():
-        yield Change(CONSTANTS, "another count", (what,), partial(_divided, counts))
+    yield from (
+        Change(CONSTANTS, "another count", (what,), partial(_divided, counts))
+        for what, counts in noted.get("divisors", {}).items()
+    )
 
 
 def _of_one(spacing: tuple[tuple[int, int], ...], which: str, trace: Trace, values: Values, node: Node) -> Tensor:
@@ -115,6 +119,11 @@ def _kept(where: str, windows: Sequence[tuple[int, int]]) -> list[tuple[int, int
 
 def _within(low: int, high: int, size: int) -> Tensor:
     return torch.tensor([low <= i < high for i in range(size)])
+
+
+def _first(first: Tensor, trace: Trace, values: Values, node: Node) -> Tensor:
+    value: Tensor = values[trace.position[node]]
+    return first.to(value).expand(value.shape)
 
 
 def _divided(counts: Sequence[float], trace: Trace, values: Values, node: Node) -> Tensor:

@@ -1,0 +1,95 @@
+"""How to mend a mistake: the formula that belongs there."""
+
+import re
+from typing import Any
+
+import torch
+from torch.fx import Node
+
+from torch_ref.diagnosis.graph.explanation import Explanation
+from torch_ref.diagnosis.graph.formulas import LEFT_OUT, G, formula
+from torch_ref.diagnosis.graph.gates import letters_at
+from torch_ref.diagnosis.graph.naming import axes_of
+from torch_ref.diagnosis.graph.origin import origin_of
+from torch_ref.diagnosis.graph.slopes import activation_of, derivative_of
+from torch_ref.diagnosis.graph.time_steps import in_time
+from torch_ref.diagnosis.graph.trace import Trace
+from torch_ref.diagnosis.graph.vocabulary import operator
+from torch_ref.diagnosis.graph.where import addends, told_at
+
+aten: Any = torch.ops.aten
+TELLING = {  # changes that say themselves what belongs there
+    *(
+        "skipped",
+        "windows overwritten",
+        "windows cut",
+        "first of each",
+        "another count",
+        "dilation ignored",
+        "stride ignored",
+        "split",
+    ),
+    *("overwritten", "overwritten in each sample", "all counted", "in place of", "constant in a term"),
+    *("another index", "stray", "stray slope", "constant outside the root"),
+}
+ALL_IN = "the sum of all that comes in"
+SHORTEST, LONGEST = 3, 100  # signs of a formula that is told
+LEGEND = {G: "the gradient that comes in", "x": "what goes into it", "y": "what comes out"}
+WORD, QUOTED = re.compile(r"[^\W\d_ᵀ²³]+"), re.compile("`[^`]*`")
+
+
+def expected(trace: Trace, explanation: Explanation, what: str) -> str:
+    """The formula that belongs there, if it says anything that was not said."""
+    i, kind = explanation.group[0], explanation.change.kind
+    if kind in TELLING or what.startswith("the row of index") or " is skipped" in what or what.endswith(ALL_IN):
+        return ""
+    if trace.nodes[i].meta.get("is_gradient_acc"):
+        return f" Expected there: the sum over {_paths_to(trace, i)}."
+    derivative = derivative_of(trace, i) if activation_of(trace, i) else ""
+    right = derivative or formula(trace, i)
+    is_name = right.startswith(("the ", "a ")) or not set(right) & set(" ᵀ²³(√")
+    is_told = not any(words in right for words in (LEFT_OUT, "a term in", "the gradient to the"))
+    if is_name or not is_told or not SHORTEST <= len(right) <= LONGEST or not WORD.search(right):
+        return ""
+    letters = {word for word in WORD.findall(QUOTED.sub("", right)) if word in LEGEND and (derivative or word == G)}
+    meant = [f"{letter}: {of}" for letter, of in LEGEND.items() if letter in letters]
+    if f"`{G}`" in right or G in (letters_at(trace, i) or ""):  # someone's own variable, or an LSTM's gate
+        right = re.sub(rf"(?<!`)\b{G}\b(?!`)", "d", right)
+        meant = [line.replace(f"{G}:", "d:") for line in meant]
+    meant += [over for over in [_over(trace, i, right)] if over]
+    is_whole = derivative or all(trace.number(user) != trace.number(i) for user in trace.users[i])
+    if right in what:
+        return ""
+    legend = f" ({'; '.join(meant)})" if meant else ""
+    return f" {'Expected there:' if is_whole else 'That part should be'} {right}{legend}."
+
+
+def _paths_to(trace: Trace, i: int) -> str:
+    """How many gradients are added up in the whole sum that a node is a step of."""
+    top = i
+    while after := [user for user in trace.users[top] if trace.nodes[user].meta.get("is_gradient_acc")]:
+        top = after[0]
+    count = len(addends(trace, top))
+    return "both paths" if count == 2 else "all steps" if in_time(trace, told_at(trace, i)) else f"all {count} paths"
+
+
+def _over(trace: Trace, i: int, expected: str) -> str:
+    """The axes of the sums and means in a formula, if they are the same."""
+    word = "Σ" if "Σ" in expected else "mean"
+    if word not in expected or " of the same index" in expected:
+        return ""
+    new, axes = [i], set()
+    while new:
+        j = new.pop()
+        node = trace.nodes[j]
+        if node.target in (aten.sum.dim_IntList, aten.mean.dim) and node.args[1]:  # not over everything
+            axes.add(axes_of(trace, j, [axis % _dim(trace, node) for axis in node.args[1]], summed=True))
+        new += [k for of in node.all_input_nodes if trace.number(k := trace.position[of]) == trace.number(i)]
+    kind = operator(origin_of(trace, i).operator)
+    grouped = {"group norm": "each group", "instance norm": "each channel of each sample"}.get(kind)
+    over = grouped if grouped and word == "mean" else axes.pop() if len(axes) == 1 else ""
+    return f"{word} over {over}" if over else ""
+
+
+def _dim(trace: Trace, node: Node) -> int:
+    return trace.values[trace.position[node.args[0]]].dim()
