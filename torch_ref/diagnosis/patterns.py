@@ -32,7 +32,7 @@ def patterns(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
         return
     for name in comparable:
         pairs = [_pair(of, name) for of in evidence.comparisons]
-        if text := _slices(pairs) or _exchanged(pairs):
+        if text := _slices(pairs) or _exchanged(pairs) or _summed(pairs):
             yield Finding("mistake", text, (name,), f"{evidence.label(name)}: {text}.")
         elif text := _where(evidence, pairs):
             yield Finding("chain", text, (), f"{evidence.label(name)}: {text}.")
@@ -119,6 +119,29 @@ def _moved(pair: Pair, axis: int, order: tuple[int, ...]) -> Pair:
     return Pair(pair.yours, np.concatenate([blocks[k] for k in order], axis), pair.allowed)
 
 
+def _summed(pairs: list[Pair]) -> str:
+    """Along an axis the sum of some elements in place of each of them."""
+    for axis, size in enumerate(pairs[0].right.shape):
+        for count in range(2, size + 1):
+            if size % count or any(pair.right.shape[axis] != size for pair in pairs):
+                continue
+            for is_apart in (False, True):
+                if all(_is_times(_spread(pair, axis, count, is_apart=is_apart), 1.0) for pair in pairs):
+                    which = f"every {size // count}th" if is_apart else f"each block of {count}"
+                    which = "all" if count == size else which
+                    return f"along axis {axis}, each element is the sum over {which}, not its own"
+    return ""
+
+
+def _spread(pair: Pair, axis: int, count: int, *, is_apart: bool) -> Pair:
+    """The sums of as many elements, in a row or apart, in the place of each."""
+    shape = pair.right.shape
+    both = (count, shape[axis] // count) if is_apart else (shape[axis] // count, count)
+    parts = pair.right.reshape(*shape[:axis], *both, *shape[axis + 1 :])
+    sums = parts.sum(axis + (not is_apart), keepdims=True)
+    return Pair(pair.yours, np.broadcast_to(sums, parts.shape).reshape(shape), pair.allowed)
+
+
 def _where(evidence: Evidence, pairs: list[Pair]) -> str:
     """Which elements alone are wrong, in every case."""
     off = [np.abs(pair.yours - pair.right) > pair.allowed for pair in pairs]
@@ -128,7 +151,7 @@ def _where(evidence: Evidence, pairs: list[Pair]) -> str:
         tokens = [of.case.arguments[argument] for of in evidence.comparisons]
         if all(_are_rows(some, pair.right) for some, pair in zip(tokens, pairs, strict=True)):
             counts = [np.bincount(some.ravel(), minlength=len(wrong)) for some, wrong in zip(tokens, off, strict=True)]
-            once = [wrong[count == 1] for wrong, count in zip(off, counts, strict=True)]
+            once = [wrong[count < 2] for wrong, count in zip(off, counts, strict=True)]
             if any(rows.size for rows in once) and not any(rows.any() for rows in once):
                 return f"wrong only in rows that {argument} has more than once: is what is repeated not added up?"
     for axis in range(pairs[0].right.ndim):

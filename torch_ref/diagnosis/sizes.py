@@ -15,7 +15,7 @@ def only_for(outcomes: list[tuple[dict[str, int], bool]], names: tuple[str, ...]
             (only,) = set(few)
             why = "is that size built into the code?"
             if (kind, only) == ("right", 1):
-                why = "is the code written for one, or something taken from the first alone, or from all for each?"
+                why = "is the code written for one, is the first taken for all, or its own for a mean over all?"
             text = f"{kind} for {size} = {only} and for no other {size}: {why}"
             findings.append(Finding("condition", f"{kind} only for {size} = {only}", names, text))
     return findings

@@ -25,7 +25,9 @@ from torch_ref.diagnosis.graph.scaled import scaled
 from torch_ref.diagnosis.graph.skipped import skipped
 from torch_ref.diagnosis.graph.slopes import slopes
 from torch_ref.diagnosis.graph.stray import another_constant, in_place_of, stray
+from torch_ref.diagnosis.graph.substituted import substituted
 from torch_ref.diagnosis.graph.trace import Trace
+from torch_ref.diagnosis.graph.updated import updated
 from torch_ref.diagnosis.graph.uses import uses
 from torch_ref.diagnosis.graph.weighted import weighted, weighted_there
 
@@ -130,8 +132,12 @@ class Attempts:
     def last(self) -> Iterator[Iterator[Attempt]]:
         """What is tried after that at each gradient: another one in its place, ratios of what is known there."""
         first = self.first
-        replaced = partial(in_place_of, influence=self.influence)
-        for changes in partial(skipped, gradients=first.gradients), another_constant, replaced:
+        ratios = partial(in_place_of, influence=self.influence)
+        if self.wrong <= set(first.case.differentiated):
+            likely = cache(lambda group: list(self._possible(Way.TAKEN, [group])))
+            yield ((Way.TAKEN, *of) for of in substituted(first) if likely(of[0]))
+            yield ((Way.BACKWARD, *of) for of in updated(first, self.yours, self.wrong))
+        for changes in partial(skipped, gradients=first.gradients), another_constant, ratios:
             yield self._each([(i,) for i in first.backward], lambda group, of=changes: of(first, group[0]))  # type: ignore[misc]  # mypy: default of a lambda
         if self.wrong <= set(first.case.differentiated):
             there = cache(lambda i: list(self._changes_there(i)))

@@ -53,11 +53,18 @@ def _searched(evidence: Evidence, left: list[str], wrong: frozenset[str]) -> Ite
         yield Finding("mistake", what.name, names, f"{evidence.labels(names)}: {what.text}")
     unknown = [name for name in left if name in wrong and not any(name in of.tensors for of in verified)]
     gradients = frozenset(unknown) & set(evidence.first.case.differentiated)
-    if gradients and (where := entry(graphs[0], search.influence, gradients)):
+    right = frozenset(name for name in evidence.first.case.differentiated if _is_right(evidence, name))
+    if gradients and (where := entry(graphs[0], search.influence, gradients, right)):
         yield Finding("chain", "where it enters", (), f"{where}.")
     if unknown and search.stopped:
         text = f"the search stopped after {SECONDS:g} s of processor time, before everything was tried."
         yield Finding("chain", STOPPED, (), text)
+
+
+def _is_right(evidence: Evidence, name: str) -> bool:
+    """Whether it is, and in some case not by being 0."""
+    proved = not all(of.lines[name].vacuous for of in evidence.comparisons)
+    return name not in evidence.wrong and proved
 
 
 def _verified(search: Search, evidence: Evidence, graphs: "Graphs") -> Iterator[Explanation]:

@@ -4,35 +4,63 @@ from torch_ref.diagnosis.graph.alike import Group, in_steps, same_source
 from torch_ref.diagnosis.graph.influence import Influence
 from torch_ref.diagnosis.graph.naming import goal
 from torch_ref.diagnosis.graph.trace import Trace
-from torch_ref.diagnosis.graph.where import at_steps, place, source, told_at
+from torch_ref.diagnosis.graph.where import addends, at_steps, place, source, told_at
 
 
-def entry(trace: Trace, influence: Influence, wrong: frozenset[str]) -> str:
+def entry(trace: Trace, influence: Influence, wrong: frozenset[str], right: frozenset[str]) -> str:
     """Between which gradients on the way back, each of which alone could give the candidate's numbers.
 
-    At one of them the error enters; those after it can give the numbers too, being wrong in their turn. Empty, if the
-    numbers do not tell.
+    At one of them the error enters; those after it can give the numbers too, being wrong in their turn. What also gives
+    something that is right is not likely wrong. Empty, if the numbers do not tell.
     """
     single: list[Group] = [(i,) for i in trace.backward if i in influence.jacobians]
     in_loops = [group for group in same_source(trace, [i for (i,) in single]) if in_steps(trace, group)]
-    found = [
-        group
-        for group in in_loops + single
-        if wrong <= trace.reached(group) and influence.tells(group, wrong) and influence.may_explain(frozenset(group))
-    ]
+    able = [group for group in in_loops + single if wrong <= trace.reached(group) and influence.tells(group, wrong)]
+    found = [group for group in able if influence.may_explain(frozenset(group)) and not trace.reached(group) & right]
     if not found:
-        return ""
+        return _in_the_end(trace, wrong, right)
     first, last = (pick(found, key=lambda group: len(trace.after(group))) for pick in (max, min))
     early, late = (_told(trace, group) for group in (first, last))
     before = {trace.position[node] for i in first for node in trace.nodes[i].all_input_nodes} - set(first)
-    if influence.may_explain(frozenset(before) & trace.gradients):
-        block = [j for i in last for j in trace.blocks.get(trace.number(i), ())]
-        if not wrong.isdisjoint(name for j in block for name in trace.ends.get(j, ())):
-            return ""  # where what is wrong comes out: that is nothing new
+    if influence.may_explain(frozenset(before) & trace.gradients) or _joins(trace, first, last):
+        if len(wrong) == 1 and _comes_out(trace, last, wrong):
+            return ""  # that is nothing new
         return f"going back, the error enters in the backward pass of {late}, or before that"
     if early == late:
         return f"the error enters in the backward pass of {late}"
     return f"going back, the error enters in the backward pass of {early}, of {late}, or between the two"
+
+
+def _comes_out(trace: Trace, group: Group, wrong: frozenset[str]) -> bool:
+    """Whether the operator of a gradient gives what is wrong itself."""
+    block = [j for i in group for j in trace.blocks.get(trace.number(i), ())]
+    return any(name in wrong for j in block for name in trace.ends.get(j, ()))
+
+
+def _joins(trace: Trace, first: Group, last: Group) -> bool:
+    """Whether a gradient from elsewhere comes in between the two."""
+    path = {i for end in last for i in trace.between(first, end)}
+    given = {trace.position[node] for i in path - set(first) for node in trace.nodes[i].all_input_nodes}
+    return not (given & trace.gradients) <= path
+
+
+def _in_the_end(trace: Trace, wrong: frozenset[str], right: frozenset[str]) -> str:
+    """Of each wrong tensor: that what comes in at its operator is right, if it gives something right as well."""
+    told = []
+    for name in sorted(wrong):
+        parts = addends(trace, trace.outputs[name])
+        block = {j for i in parts for j in trace.blocks.get(trace.number(i), ())}
+        given = {trace.position[node] for i in block for node in trace.nodes[i].all_input_nodes}
+        comes_in = [j for j in given - block if j in trace.gradients and name in trace.reach[j]]
+        proofs = [trace.reach[j] & right for j in comes_in]
+        if proofs and all(proofs):
+            proof = " and ".join(map(trace.case.label, sorted(frozenset.intersection(*proofs) or proofs[0])))
+            where = place(source(trace, parts[0]))
+            told.append(
+                f"{trace.case.label(name)} goes wrong in the end, in the backward pass of {where}: what comes in there "
+                f"gives {proof} too, which is right"
+            )
+    return "; ".join(told)
 
 
 def _told(trace: Trace, group: Group) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch.fx import Node
 
+from torch_ref.diagnosis.graph.alike import Group
 from torch_ref.diagnosis.graph.explanation import Explanation
 from torch_ref.diagnosis.graph.formulas import LEFT_OUT, G, formula
 from torch_ref.diagnosis.graph.gates import letters_at
@@ -30,21 +31,30 @@ TELLING = {  # changes that say themselves what belongs there
         "split",
     ),
     *("overwritten", "overwritten in each sample", "all counted", "in place of", "constant in a term"),
-    *("another index", "stray", "stray slope", "constant outside the root"),
+    *("another index", "substituted", "updated", "stray", "stray slope", "constant outside the root"),
 }
 ALL_IN = "the sum of all that comes in"
 SHORTEST, LONGEST = 3, 100  # signs of a formula that is told
 LEGEND = {G: "the gradient that comes in", "x": "what goes into it", "y": "what comes out"}
+NUMBER = re.compile(r"\d+(\.\d+)?")
 WORD, QUOTED = re.compile(r"[^\W\d_ᵀ²³]+"), re.compile("`[^`]*`")
 
 
 def expected(trace: Trace, explanation: Explanation, what: str) -> str:
     """The formula that belongs there, if it says anything that was not said."""
     i, kind = explanation.group[0], explanation.change.kind
-    if kind in TELLING or what.startswith("the row of index") or " is skipped" in what or what.endswith(ALL_IN):
+    if (
+        kind in TELLING
+        or what.startswith(("the row of index", "the copies"))
+        or " stand in" in what
+        or " is skipped" in what
+        or what.endswith(ALL_IN)
+    ):
         return ""
     if trace.nodes[i].meta.get("is_gradient_acc"):
         return f" Expected there: the sum over {_paths_to(trace, i)}."
+    if _is_of_one_step(trace, explanation.group):
+        return ""
     derivative = derivative_of(trace, i) if activation_of(trace, i) else ""
     right = derivative or formula(trace, i)
     is_name = right.startswith(("the ", "a ")) or not set(right) & set(" ᵀ²³(√")
@@ -62,6 +72,12 @@ def expected(trace: Trace, explanation: Explanation, what: str) -> str:
         return ""
     legend = f" ({'; '.join(meant)})" if meant else ""
     return f" {'Expected there:' if is_whole else 'That part should be'} {right}{legend}."
+
+
+def _is_of_one_step(trace: Trace, group: Group) -> bool:
+    """Whether a formula has a number that is another one at another step."""
+    there = [formula(trace, i) for i in group[:2] if origin_of(trace, i) == origin_of(trace, group[0])]
+    return len(set(there)) == 2 and len({NUMBER.sub("", text) for text in there}) == 1
 
 
 def _paths_to(trace: Trace, i: int) -> str:

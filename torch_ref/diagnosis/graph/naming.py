@@ -17,6 +17,7 @@ from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.vocabulary import operator
 
 aten: Any = torch.ops.aten
+PRODUCTS = "matrix product", "linear layer"
 
 
 def subject(trace: Trace, i: int) -> str:
@@ -111,6 +112,8 @@ def axes_of(trace: Trace, i: int, axes: Sequence[int], *, summed: bool = False) 
     of = trace.nodes[i].args[0] if summed else trace.nodes[i]
     dim = trace.values[trace.position[of]].dim() if isinstance(of, Node) else 0
     in_windows = operator(origin_of(trace, i).operator).endswith(("convolution", "pooling"))
+    if axes and operator(origin_of(trace, i).operator) in PRODUCTS and list(axes) == [dim - 1]:
+        return "the last axis"  # of what was made a matrix of, too
     named = [str(axis - dim if in_windows and axis else axis) for axis in axes]
     return f"{'axis' if len(named) == 1 else 'axes'} {', '.join(named)}"
 

@@ -15,17 +15,16 @@ from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.phrases_of_factors import in_place_of, scaled, stray, stray_slope, weighted
 from torch_ref.diagnosis.graph.phrases_of_masks import all_counted, always
 from torch_ref.diagnosis.graph.phrases_of_operators import (
-    another,
-    another_index,
     constant,
     constant_in_a_term,
     in_the_end,
     inner_constant,
-    left_between,
     not_summed,
     passed_on,
+    several_constants,
     transposed,
 )
+from torch_ref.diagnosis.graph.phrases_of_others import another, another_index, left_between, substituted, updated
 from torch_ref.diagnosis.graph.phrases_of_places import OF_PLACES
 from torch_ref.diagnosis.graph.phrases_of_steps import STEPS_AWAY, of_another_step
 from torch_ref.diagnosis.graph.trace import Trace
@@ -41,6 +40,8 @@ def phrase(trace: Trace, explanation: Explanation) -> str:
         return f"{' and '.join(roles)} are missing"
     if explanation.change.kind == "cut" and (both := squared(trace, explanation.group)):
         return f"a factor 2 is missing: of {both}, one of the two factors alone is differentiated"
+    if explanation.change.kind == "constant" and (several := several_constants(trace, explanation)):
+        return several
     if explanation.change.kind == "cut" and explanation.way in GRADIENTS_ALONE:
         return f"{subject(trace, explanation.group[0])} is taken to be 0"
     return f"{_told(trace, explanation.group[0], explanation.change)}{side(trace, explanation.group[0])}"
@@ -122,6 +123,8 @@ TOLD: dict[str, Callable[..., str]] = {
     "activation": lambda t, i, name: f"{name} stands in place of the {operator(origin_of(t, i).operator)}",
     **{f"the {what}": partial(of_another_step, what=what) for what in STEPS_AWAY},
     "another value": another,
+    "substituted": substituted,
+    "updated": updated,
     "stray": stray,
     "stray slope": stray_slope,
     "another index": another_index,

@@ -7,21 +7,19 @@ import torch
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.branches import of_side
-from torch_ref.diagnosis.graph.formulas import as_taken, formula, named, of
-from torch_ref.diagnosis.graph.indices import is_index
-from torch_ref.diagnosis.graph.naming import argument, one_path, role, subject, told_apart
+from torch_ref.diagnosis.graph.explanation import Explanation
+from torch_ref.diagnosis.graph.formulas import formula
+from torch_ref.diagnosis.graph.naming import argument, one_path, role, subject
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.quoted import quoted
 from torch_ref.diagnosis.graph.signs import BETWEEN, SILENT
 from torch_ref.diagnosis.graph.slopes import activation_of
 from torch_ref.diagnosis.graph.trace import Trace
-from torch_ref.diagnosis.graph.uses import step_of
 from torch_ref.diagnosis.graph.vocabulary import operator
 from torch_ref.diagnosis.named_numbers import written
 
 aten: Any = torch.ops.aten
-MOST = 4  # operators that are told
 SCATTERS = {
     *(aten.scatter.src, aten.scatter.value, aten.scatter_add.default, aten.index_put.default),
     *(aten.slice_scatter.default, aten.select_scatter.default),
@@ -138,54 +136,21 @@ def constant(trace: Trace, i: int, key: int | str, other: Callable[[Any], Any]) 
     return f"{key} is {new}, not {old}" if isinstance(key, str) else f"{new} stands in place of {old}"
 
 
+def several_constants(trace: Trace, explanation: Explanation) -> str:
+    """Other constants where each step of a loop has its own; nothing, if there is one."""
+    key, other = explanation.change.detail
+    nodes = [trace.nodes[i] for i in sorted(explanation.group)]
+    old = [node.args[key] if isinstance(key, int) else node.kwargs[key] for node in nodes]
+    if len(set(old)) == 1 or not all(isinstance(number, int | float) for number in old):
+        return ""
+    there, right = (", ".join(written(float(number)) for number in of) for of in (map(other, old), old))
+    return f"{there} stand in place of {right}"
+
+
 def inner_constant(trace: Trace, i: int) -> str:
     """The constant that is added under a root."""
     inner = trace.nodes[i].args[0]
     return f"{inner.args[1]:g}" if isinstance(inner, Node) else ""
-
-
-def another(trace: Trace, i: int, j: int, other: int, taken: int) -> str:
-    """A value that is another one's."""
-    is_term = is_backward(trace.nodes[other]) and other not in trace.gradients
-    what, right = formula(trace, other, 3, top=False) if is_term else named(trace, other), argument(trace, i, j)
-    if taken in trace.after([other]) and taken in trace.gradients and other in trace.gradients:
-        if trace.nodes[taken].meta.get("is_gradient_acc"):
-            return f"{subject(trace, other)} stands in place of the sum of all that comes in"
-        return f"{subject(trace, other)} is passed on as it is: {left_between(trace, other, taken)} is skipped"
-    what = as_taken(trace, taken, other, what)
-    if what != right:
-        return f"{what} is used in place of {right}"
-    late = step_of(trace, other) - step_of(trace, taken)
-    if late:
-        return f"{right} is that of another step, {'later' if late > 0 else 'earlier'}"
-    there, belongs = told_apart(trace, other, taken)
-    return f"{there} is used in place of {belongs}" if there != belongs else f"in place of {right} there is another one"
-
-
-def left_between(trace: Trace, start: int, end: int) -> str:
-    """The operators that a gradient goes back through between one node and another, the latter included."""
-    passed = [i for i in trace.between([start], end) if i != start and i in trace.gradients]
-    names = dict.fromkeys(
-        f"the {operator(origin_of(trace, i).operator)}{of(origin_of(trace, i).module)}"
-        for i in passed
-        if trace.number(i) != trace.number(start) and trace.number(i) >= 0 and trace.nodes[i].target not in SILENT
-    )
-    if not 0 < len(names) < MOST:
-        return "what lies between"
-    return f"the backward pass of {' and of '.join(names)}"
-
-
-def _index(trace: Trace, i: int) -> str:
-    """What an index is called, or what it was made from."""
-    name = named(trace, i)
-    inputs = [j for of in trace.nodes[i].all_input_nodes if is_index(trace.values[j := trace.position[of]])]
-    return _index(trace, inputs[0]) if inputs and name.startswith(("the ", "a ")) else name
-
-
-def another_index(trace: Trace, _i: int, taken: int, other: int) -> str:
-    """An index in the place of another."""
-    there, belongs = (_index(trace, of) for of in (other, taken))
-    return f"the index is {there}, not {belongs}" if there != belongs else f"the index is another one than {belongs}"
 
 
 def constant_in_a_term(trace: Trace, i: int, j: int, key: int | str, other: Callable[[Any], Any]) -> str:

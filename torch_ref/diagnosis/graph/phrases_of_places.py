@@ -56,6 +56,12 @@ def _end(trace: Trace, i: int, axis: int, *, which: str, dropped: bool) -> str:
     return f"of {subject(trace, i)}, the {which} along {axes_of(trace, i, [axis])} {state}"
 
 
+def _transposed(trace: Trace, i: int, a: int, b: int) -> str:
+    if "repeat_interleave(" in origin_of(trace, i).line and trace.nodes[i].target is aten.clone.default:
+        return "the copies are in another order: tiled (0, 1, 0, 1), not each repeated in a row (0, 0, 1, 1)"
+    return f"{subject(trace, i)} has its axes {a} and {b} exchanged"
+
+
 def _spread(trace: Trace, i: int, axis: int, *, what: str) -> str:
     along = axes_of(trace, i, [axis])
     return f"{subject(trace, i)} is the same all along {along}, {what}, where each element has its own"
@@ -101,7 +107,7 @@ OF_PLACES: dict[str, Callable[..., str]] = {
     "another slice": lambda t, i, axis, shift: (
         f"the slice along {axes_of(t, i, [axis])} begins {abs(shift)} too {'late' if shift > 0 else 'early'}"
     ),
-    "transposed": lambda t, i, a, b: f"{subject(t, i)} has its axes {a} and {b} exchanged",
+    "transposed": _transposed,
     "block dropped": lambda t, i, axis, k, n: _block(t, i, axis, k, n, dropped=True),
     "block kept": lambda t, i, axis, k, n: _block(t, i, axis, k, n, dropped=False),
     "blocks exchanged": _exchanged,

@@ -25,7 +25,9 @@ def replay(
     values, made = trace.values.copy(), {}
     seen = values.copy() if taken else values  # by the backward pass
     for i in order:
-        if taken and not is_backward(trace.nodes[i]):
+        if trace.nodes[i].op != "call_function":  # what is given
+            pass
+        elif taken and not is_backward(trace.nodes[i]):
             seen[i] = values[i] = trace.calls[i](values)
         else:
             seen[i] = trace.calls[i](seen)
@@ -43,7 +45,7 @@ def value(trace: Trace, edits: Edits, end: int, *, taken: bool = False) -> Any:
     values = trace.values.copy()
     for i in trace.between(edits, end):
         if not taken or i in edits or is_backward(trace.nodes[i]):
-            values[i] = trace.calls[i](values)
+            values[i] = trace.calls[i](values) if trace.nodes[i].op == "call_function" else values[i]
             if i in edits:
                 values[i] = edits[i](trace, values, trace.nodes[i])
     return values[end]

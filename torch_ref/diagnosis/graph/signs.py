@@ -60,3 +60,9 @@ SILENT = {
     *(operator_of("_to_copy").default, aten.slice.Tensor, aten.select.int, aten.unfold.default, aten.reshape.default),
     *(aten.repeat.default, aten.lift_fresh_copy.default, aten.squeeze.dims),
 }
+VIEWS = {  # of the same elements
+    *(aten.view.default, operator_of("_unsafe_view").default, aten.expand.default, aten.unsqueeze.default),
+    *(aten.clone.default, aten.alias.default, aten.detach.default, aten.squeeze.dim, aten.squeeze.dims),
+    *(aten.reshape.default, aten.permute.default, aten.transpose.int),
+}
+PICKED = {*(aten.index.Tensor, aten.embedding.default, aten.index_select.default, aten.select.int, aten.slice.Tensor)}

@@ -1,8 +1,11 @@
 """What the source calls a value: the variable that its line assigns."""
 
+import operator
 import re
 from collections import defaultdict
 from functools import cache
+
+import torch
 
 from torch_ref.diagnosis.graph.nodes import is_backward, own_lines
 from torch_ref.diagnosis.graph.origin import origin_of
@@ -19,6 +22,8 @@ def variable_of(trace: Trace, i: int, *, anywhere: bool = False) -> str:
     anywhere: though another line assigns it too, as that before a loop.
     """
     node = trace.nodes[i]
+    if one := _one_of_a_row(trace, i):
+        return one
     frames = _frames(trace, i)
     is_function = bool(frames) and not frames[-1].partition(": ")[0].endswith(("<lambda>", "<module>"))
     if is_backward(node) or not is_function or not (found := ASSIGNED.match(frames[-1].partition(": ")[2])):
@@ -37,6 +42,7 @@ def variable_of(trace: Trace, i: int, *, anywhere: bool = False) -> str:
     return name
 
 
+PARTS = operator.getitem, torch.ops.aten.squeeze.dims, torch.ops.aten.select.int
 UNPACKED = re.compile(r"\w+(?:\s*,\s*\w+)+(?=\s*=[^=])")
 
 
@@ -53,6 +59,15 @@ def unpacked(trace: Trace, i: int) -> str:
         return ""
     alike = sorted(number for number, of in trace.blocks.items() if number >= 0 and origin_of(trace, of[0]) == origin)
     return names[alike.index(trace.number(i))] if len(alike) == len(names) and trace.number(i) in alike else ""
+
+
+def _one_of_a_row(trace: Trace, i: int) -> str:
+    """The variable of a part, where a line gives the parts of a tensor a variable each."""
+    node, names = trace.nodes[i], row(origin_of(trace, i).line)
+    if not names or is_backward(node) or node.target not in PARTS:
+        return ""
+    parts = [j for j in trace.blocks.get(trace.number(i), ()) if trace.nodes[j].target is node.target]
+    return names[parts.index(i)] if len(parts) == len(names) else ""
 
 
 def _frames(trace: Trace, i: int) -> tuple[str, ...]:
