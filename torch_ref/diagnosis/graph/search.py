@@ -20,6 +20,7 @@ from torch_ref.diagnosis.graph.trace import Edits, Trace
 from torch_ref.diagnosis.graph.tracing import NotTracedError
 from torch_ref.results import Comparison
 
+MUCH = 1e3  # times what is allowed of what is 0 by nature: what is wrong in it may be so many times rounding
 SAME = 1e-9  # relative, in float64: what a search takes for the same number, before noise is measured
 
 
@@ -42,9 +43,11 @@ class Search:
     def __post_init__(self) -> None:
         self._yours: list[dict[str, Tensor]] = []
         self.bounds = [_bounds(of) for of in self.comparisons]
-        self.influence = Influence(self.traces[0], self.yours(0))
+        self.influence = Influence(self.traces[0], self.yours(0), self.bounds[0])
         only = {name: tensor for name, tensor in self.yours(0).items() if name in self.wrong}
-        self.of_wrong = Influence(self.traces[0], only)  # what is right may be computed from something else
+        self.of_wrong = Influence(
+            self.traces[0], only, self.bounds[0]
+        )  # what is right may be computed from something else
 
     def yours(self, k: int) -> dict[str, Tensor]:
         """What the candidate gave in the k-th case."""
@@ -173,4 +176,7 @@ def _tensors(trace: Trace, comparison: Comparison) -> dict[str, Tensor]:
 
 
 def _bounds(comparison: Comparison) -> dict[str, float]:
-    return {name: max(SAME * line.largest, 4 * line.allowed) for name, line in comparison.lines.items()}
+    return {
+        name: max(SAME * line.largest, line.allowed * (4 if line.largest > line.allowed else MUCH))
+        for name, line in comparison.lines.items()
+    }
