@@ -217,6 +217,25 @@ def of_instance(g, x):
     return centered / root, ((g - g.mean(-1, keepdims=True)) / root,)
 
 
+def masked_mean(x, mask):
+    return (torch.tanh(x) * mask).sum(1) / mask.sum(1).clamp(min=1)
+
+
+def of_masked_mean(of):
+    """The gradient divided by `of` the mask, where Σ mask belongs."""
+
+    def candidate(g, x, mask):
+        S = np.tanh(x)
+        dS = g[:, None] * mask / of(mask)
+        return (S * mask).sum(1) / mask.sum(1).clip(1), (dS * (1 - S**2),)
+
+    return candidate
+
+
+def draw_masked(rng, batch):
+    return {"x": rng.standard_normal((batch, 5)), "mask": (rng.random((batch, 5)) < 0.6).astype(float)}
+
+
 KINDS = {
     "leaky": (leaky, of_leaky, normal(x=(4,)), "0 stands in place of `upstream` · 0.1 where `x` ≤ 0"),
     "clamp": (clamped, of_clamped, normal(x=(4,)), "the derivative of the clamp is missing"),
@@ -253,6 +272,22 @@ KINDS = {
     ),
     "instance": (instance, of_instance, normal(x=(2, 5)), "in the backward pass of the instance norm"),
 }
+
+
+MASKED = Operator(masked_mean, draw_masked, constant=("mask",))
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (lambda mask: mask.shape[1], "the number of all elements of `mask` along axis 1"),
+        (len, "the batch"),
+        (lambda mask: mask.size, "the number of elements of `mask`"),
+    ],
+)
+def test_a_size_in_the_place_of_what_a_mask_counts_is_named(size, words):
+    (finding,) = findings_of(of_masked_mean(size), MASKED)
+    assert f"divided by {words}, not by Σ `mask`, in the backward pass of the quotient" in finding.text
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -8,6 +8,7 @@ import torch
 
 from torch_ref.diagnosis.graph.branches import of_side, side
 from torch_ref.diagnosis.graph.change import Change
+from torch_ref.diagnosis.graph.divisors import divided
 from torch_ref.diagnosis.graph.explanation import GRADIENTS_ALONE, Explanation
 from torch_ref.diagnosis.graph.formulas import LEFT_OUT, formula
 from torch_ref.diagnosis.graph.naming import argument, axes_of, goal, is_part, role, squared, subject
@@ -125,10 +126,7 @@ TOLD: dict[str, Callable[..., str]] = {
     "stray": stray,
     "stray slope": stray_slope,
     "another index": another_index,
-    "divided by a size": lambda t, i, name: (
-        f"divided by {'the batch' if name in t.case.sizes else f'the number of elements of `{name}`'}, "
-        f"not by {argument(t, i, 1)}"
-    ),
+    "divided by a size": divided,
     "inverted": lambda t, i: f"the condition {formula(t, i, 3)} is the wrong way round",
     "in place of": in_place_of,
     "constant in a term": constant_in_a_term,
