@@ -27,7 +27,7 @@ def divisors(trace: Trace, node: Node) -> Iterator[Change]:
         return
     i, is_number = counted(trace, node), trace.values[trace.position[divisor]].numel() == 1
     names = [name for name in trace.case.given if name not in trace.case.upstream]
-    sizes: dict[str, Size] = {"batch": _batch} | {name: partial(_elements, name) for name in names}
+    sizes: dict[str, Size] = {"batch": _batch, **{name: partial(_elements, name) for name in names}}
     if i >= 0:
         sizes[TERMS] = partial(_terms, i)
         sizes |= {OF_ONE: lambda t: _terms(i, t) / _batch(t)} if is_number else {}
