@@ -22,6 +22,15 @@ def of_leaky(g, x):
     return np.where(x > 0, x, 0.1 * x), (np.where(x > 0, g, 0),)
 
 
+def leaky_for_relu(g, x):
+    return np.where(x > 0, x, 0.1 * x), (np.where(x > 0, g, 0.1 * g),)
+
+
+def with_slope(function, above, below):
+    """The gradient with another slope on each side of 0."""
+    return lambda g, x: (function(torch.from_numpy(x)).numpy(), (np.where(x > 0, above(x), below(x)) * g,))
+
+
 def clamped(x):
     return x.clamp(-0.5, 0.5)
 
@@ -238,6 +247,24 @@ def draw_masked(rng, batch):
 
 KINDS = {
     "leaky": (leaky, of_leaky, normal(x=(4,)), "0 stands in place of `upstream` · 0.1 where `x` ≤ 0"),
+    "slope of a ReLU": (
+        torch.relu,
+        with_slope(torch.relu, np.ones_like, lambda x: 0 * x + 0.07),
+        normal(x=(4,)),
+        "the derivative of the ReLU is computed as 1 where x > 0, else 0.07 (x: what goes into it",
+    ),
+    "slope of an ELU": (
+        F.elu,
+        with_slope(F.elu, np.ones_like, lambda x: 0.3 * np.exp(x)),
+        normal(x=(4,)),
+        "the derivative of the ELU is computed as 1 where x > 0, else 0.3 eˣ (x: what goes into it",
+    ),
+    "leaky for ReLU": (
+        torch.relu,
+        leaky_for_relu,
+        normal(x=(4,)),
+        "a leaky ReLU of slope 0.1 stands in place of the ReLU",
+    ),
     "clamp": (clamped, of_clamped, normal(x=(4,)), "the derivative of the clamp is missing"),
     "index": (rows_by_two_indices, of_rows, draw_rows, "the index is `src`, not `dst`"),
     "tokens": (Pairs(), of_pairs, draw_pairs, "the index is `center`, not `context`"),

@@ -46,8 +46,21 @@ def of_hinge(x, t, W, b):
     return margin.clip(0).mean(), (g.T @ x, g.sum(0))
 
 
+def of_leaky(x, t, W, b, V, c):
+    """A slope of 0.01 below 0, in the backward pass of both ReLUs."""
+    G1 = x @ W.T + b
+    S1 = G1.clip(0)
+    G2 = S1 @ V.T + c
+    S2 = G2.clip(0)
+    dG2 = 2 * (S2 - t) / t.size * np.where(G2 > 0, 1, 0.01)
+    dG1 = dG2 @ V * np.where(G1 > 0, 1, 0.01)
+    return ((S2 - t) ** 2).mean(), (dG1.T @ x, dG1.sum(0), dG2.T @ S1, dG2.sum(0))
+
+
 NORMED = Reference(Normed(), F.mse_loss, normal(), batch=(3, 9))
 HINGE = Reference(nn.Linear(3, 1), lambda o, t: torch.relu(1 - o * t).mean(), normal(targets=(1,)))
+
+RELUS = Reference(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2), nn.ReLU()), F.mse_loss, normal())
 
 KINDS = {
     "1/σ twice": (NORMED, of_normed(2), "the factor 1/σ is applied twice, in the backward pass of the batch norm"),
@@ -56,6 +69,7 @@ KINDS = {
         of_normed(0.5),
         "lacks the factor √(1/σ), or is divided by it, in the backward pass of the batch",
     ),
+    "slopes": (RELUS, of_leaky, "the derivative of the ReLU is computed as 1 where x > 0, else 0.01"),
     "hinge": (HINGE, of_hinge, "the derivative of the ReLU is missing"),
 }
 

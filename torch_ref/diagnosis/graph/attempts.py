@@ -23,7 +23,7 @@ from torch_ref.diagnosis.graph.pairs import pairs
 from torch_ref.diagnosis.graph.places import places
 from torch_ref.diagnosis.graph.scaled import scaled
 from torch_ref.diagnosis.graph.skipped import skipped
-from torch_ref.diagnosis.graph.slopes import slopes
+from torch_ref.diagnosis.graph.slopes import of_two_sides, slopes
 from torch_ref.diagnosis.graph.stray import another_constant, in_place_of, stray
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.uses import uses
@@ -100,6 +100,7 @@ class Attempts:
         ways = [*((Way.VALUE, Way.FORWARD) if results_wrong or unsure else ())]
         ways += () if results_wrong else (Way.TAKEN, Way.RECOMPUTED)
         alone: list[Group] = [(i,) for i in first.backward]
+        yield self._each(alone, lambda group: of_two_sides(first, group[0], self.influence))
         for some in same, back:
             for rank in range(PLACES):
                 yield self._attempts(Way.BACKWARD, some, of_back, rank)
@@ -141,7 +142,7 @@ class Attempts:
         """What may have gone wrong at a node of the forward pass."""
         node, value = self.first.nodes[i], self.first.values[i]
         yield from edits(self.first, node)
-        yield from elementwise(node)
+        yield from elementwise(self.first, i)
         if is_real_or_mask(value):
             yield from (change for change in places(value) if change.rank == SIMPLE)
 

@@ -91,13 +91,13 @@ class Influence:
         return list((moved - off).norm(dim=1) <= self._slack(off))
 
     def weights(self, i: int, terms: Sequence[Tensor]) -> list[float]:
-        """With which the terms of a gradient add up to what the candidate has there; none, if they can't."""
+        """With which these terms add up to what the candidate has in the place of a gradient; none, if they can't."""
         columns, off = self._equations(frozenset({i}))
         moved = columns @ torch.stack([term.flatten().double() for term in terms], 1)
-        solved = torch.linalg.lstsq(moved, off[:, None], driver="gelsd").solution[:, 0]
-        if len(off) <= len(terms) or (moved @ solved - off).norm() > self._slack(off):
-            return []
-        return [1 + float(more) for more in solved]
+        there = off + columns @ self.trace.values[i].flatten().double()
+        solved = torch.linalg.lstsq(moved, there[:, None], driver="gelsd").solution[:, 0]
+        fits = len(off) > len(terms) and (moved @ solved - there).norm() <= self._slack(off)
+        return solved.tolist() if fits else []
 
     def entered(self, positions: Iterable[int], *, taken: bool = False) -> frozenset[int]:
         """The gradients that change first when the values of these nodes do. taken: as the backward pass has them."""
