@@ -31,6 +31,37 @@ def with_slope(function, above, below):
     return lambda g, x: (function(torch.from_numpy(x)).numpy(), (np.where(x > 0, above(x), below(x)) * g,))
 
 
+def highway(x, W, V):
+    for _ in range(2):
+        T = torch.sigmoid(x @ W)
+        x = T * torch.tanh(x @ V) + (1 - T) * x
+    return x
+
+
+def of_highway(wrong):
+    """wrong: the gates, or the weights, in each other's place."""
+
+    def candidate(g, x, W, V):
+        steps = []
+        for _ in range(2):
+            T, S = 1 / (1 + np.exp(-x @ W)), np.tanh(x @ V)
+            steps.append((x, T, S))
+            x = T * S + (1 - T) * x
+        out, dW, dV = x, np.zeros_like(W), np.zeros_like(V)
+        for x, T, S in reversed(steps):
+            to_S, to_x = (1 - T, T) if wrong == "gates" else (T, 1 - T)
+            dG, dZ = g * to_S * (1 - S**2), g * (S - x) * T * (1 - T)
+            dW, dV = dW + x.T @ dZ, dV + x.T @ dG
+            g = g * to_x + (dZ @ V.T + dG @ W.T if wrong == "weights" else dZ @ W.T + dG @ V.T)
+        return out, (g, dW, dV)
+
+    return candidate
+
+
+def draw_highway(rng, batch):
+    return {"x": rng.standard_normal((batch, 3)), "W": rng.standard_normal((3, 3)), "V": rng.standard_normal((3, 3))}
+
+
 def clamped(x):
     return x.clamp(-0.5, 0.5)
 
@@ -264,6 +295,13 @@ KINDS = {
         leaky_for_relu,
         normal(x=(4,)),
         "a leaky ReLU of slope 0.1 stands in place of the ReLU",
+    ),
+    "gates": (highway, of_highway("gates"), draw_highway, "`T` and `1 - T` are exchanged, each stands where the other"),
+    "weights": (
+        highway,
+        of_highway("weights"),
+        draw_highway,
+        "`W`ᵀ and `V`ᵀ are exchanged, each stands where the other",
     ),
     "clamp": (clamped, of_clamped, normal(x=(4,)), "the derivative of the clamp is missing"),
     "index": (rows_by_two_indices, of_rows, draw_rows, "the index is `src`, not `dst`"),

@@ -109,6 +109,10 @@ TOLD: dict[str, Callable[..., str]] = {
     ),
     "skipped": _skipped,
     "factors exchanged": lambda *_: "the gradients to the two factors are exchanged",
+    "swapped": lambda t, _i, j, k: (
+        f"{formula(t, j, 3, top=False)} and {formula(t, k, 3, top=False)} are exchanged, each stands where the other "
+        "belongs"
+    ),
     "condition swapped": lambda *_: "the two sides of the condition are exchanged",
     "constant outside the root": lambda t, i: (
         f"the constant {inner_constant(t, i)} is added after the root, not under it: √(…) + {inner_constant(t, i)} "

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch_ref.diagnosis.graph.alike import Group
 from torch_ref.diagnosis.graph.attempts import Attempts
 from torch_ref.diagnosis.graph.change import Change
+from torch_ref.diagnosis.graph.combined import after_parts, at_one_operator
 from torch_ref.diagnosis.graph.explanation import DIFFERENTIATED, GRADIENTS_ALONE, OF_WRONG, Explanation, Way
 from torch_ref.diagnosis.graph.influence import Influence
 from torch_ref.diagnosis.graph.nodes import is_backward
@@ -64,7 +65,9 @@ class Search:
     def run(self) -> None:
         """Try the simple changes everywhere, then others, then two together, until all that is wrong is explained."""
         attempts = Attempts(self.traces[0], self.yours(0), self.wrong, self.influence, self.of_wrong)
-        for tier in chain(attempts.tiers(), attempts.last(), attempts.at_one_operator(), attempts.pairs(self.parts)):
+        for tier in chain(
+            attempts.tiers(), attempts.last(), at_one_operator(attempts), after_parts(attempts, self.parts)
+        ):
             for attempt in tier:
                 if self.is_late():
                     return
