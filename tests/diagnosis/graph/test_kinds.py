@@ -62,6 +62,24 @@ def draw_highway(rng, batch):
     return {"x": rng.standard_normal((batch, 3)), "W": rng.standard_normal((3, 3)), "V": rng.standard_normal((3, 3))}
 
 
+def stepwise(input, weight, bias):  # noqa: A002  # as torch calls it
+    return input @ weight.T + bias
+
+
+def of_stepwise(of_bias):
+    """The bias gets the sum of something else."""
+
+    def candidate(g, x, W, b):
+        return x @ W.T + b, (g @ W, np.einsum("bto,bti->oi", g, x), of_bias(g, x))
+
+    return candidate
+
+
+def draw_stepwise(rng, batch):
+    normal_ = rng.standard_normal
+    return {"input": normal_((batch, 4, 3)), "weight": normal_((3, 3)), "bias": normal_(3)}
+
+
 def clamped(x):
     return x.clamp(-0.5, 0.5)
 
@@ -302,6 +320,18 @@ KINDS = {
         of_highway("weights"),
         draw_highway,
         "`W`ᵀ and `V`ᵀ are exchanged, each stands where the other",
+    ),
+    "last step": (
+        F.linear,
+        of_stepwise(lambda g, _: g[:, -1].sum(0)),
+        draw_stepwise,
+        "only the last of each sample counts, not the sum over all",
+    ),
+    "factor in a sum": (
+        stepwise,
+        of_stepwise(lambda g, x: (g * x).sum((0, 1))),
+        draw_stepwise,
+        "`upstream` · `input` is summed, not `upstream`",
     ),
     "clamp": (clamped, of_clamped, normal(x=(4,)), "the derivative of the clamp is missing"),
     "index": (rows_by_two_indices, of_rows, draw_rows, "the index is `src`, not `dst`"),

@@ -57,6 +57,25 @@ def of_leaky(x, t, W, b, V, c):
     return ((S2 - t) ** 2).mean(), (dG1.T @ x, dG1.sum(0), dG2.T @ S1, dG2.sum(0))
 
 
+def smoothed(o, t):
+    log_P = o.log_softmax(-1)
+    target, every = -log_P.gather(1, t[:, None])[:, 0], -log_P.mean(-1)
+    return (0.9 * target + 0.1 * every).mean()
+
+
+def of_smoothed(x, t, W, b):
+    """Without the smoothing in the gradient."""
+    Z = x @ W.T + b
+    log_P = Z - np.log(np.exp(Z).sum(1, keepdims=True))
+    one_hot = np.eye(3)[t]
+    g = (np.exp(log_P) - one_hot) / len(x)
+    return -((0.9 * one_hot + 0.1 / 3) * log_P).sum(1).mean(), (g.T @ x, g.sum(0))
+
+
+def draw_labels(rng, batch):
+    return rng.standard_normal((batch, 4)), rng.integers(0, 3, batch)
+
+
 NORMED = Reference(Normed(), F.mse_loss, normal(), batch=(3, 9))
 HINGE = Reference(nn.Linear(3, 1), lambda o, t: torch.relu(1 - o * t).mean(), normal(targets=(1,)))
 
@@ -70,6 +89,16 @@ KINDS = {
         "lacks the factor √(1/σ), or is divided by it, in the backward pass of the batch",
     ),
     "slopes": (RELUS, of_leaky, "the derivative of the ReLU is computed as 1 where x > 0, else 0.01"),
+    "smoothing": (
+        Reference(nn.Linear(4, 3), nn.CrossEntropyLoss(label_smoothing=0.1), draw_labels),
+        of_smoothed,
+        "the term of weight 0.9 has the weight 1: the label smoothing is missing, in the function",
+    ),
+    "a term": (
+        Reference(nn.Linear(4, 3), smoothed, draw_labels),
+        of_smoothed,
+        "`0.1 * every` is missing, and `0.9 * target` has the weight 1, not 0.9, in the function",
+    ),
     "hinge": (HINGE, of_hinge, "the derivative of the ReLU is missing"),
 }
 

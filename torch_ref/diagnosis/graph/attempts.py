@@ -80,10 +80,11 @@ class Attempts:
             yield self._each(others, partial(scaled, first, yours=self.yours, wrong=self.wrong))
         yield self.of_rank(Way.BACKWARD, back, of_back, PLACES)
         weights = {i: list(weighted(first, i, self.influence)) for i in first.backward}
+        all_ = list(chain.from_iterable(weights.values()))
+        way = Way.FORWARD if results_wrong else Way.ANOTHER
+        yield ((way, (i,), change) for i in first.forward for change in weighted_there(first, i, all_))
         yield self._each(alone, lambda group: weights[group[0]])
         if results_wrong:
-            all_ = list(chain.from_iterable(weights.values()))
-            yield ((Way.FORWARD, (i,), change) for i in first.forward for change in weighted_there(first, i, all_))
             yield ((Way.FORWARD, group, change) for group, change in pairs(first))
         yield self.of_rank(Way.ONLY, [of for of in back if not first.reached(of) <= self.wrong], of_back, SIMPLE)
         for some in (same_there, there) if not results_wrong else ():

@@ -13,7 +13,7 @@ from torch_ref.diagnosis.graph.explanation import GRADIENTS_ALONE, Explanation
 from torch_ref.diagnosis.graph.formulas import LEFT_OUT, formula
 from torch_ref.diagnosis.graph.naming import argument, axes_of, goal, is_part, role, squared, subject
 from torch_ref.diagnosis.graph.origin import origin_of
-from torch_ref.diagnosis.graph.phrases_of_factors import in_place_of, scaled, stray, stray_slope, weighted
+from torch_ref.diagnosis.graph.phrases_of_factors import in_place_of, scaled, stray, stray_slope, stray_term, weighted
 from torch_ref.diagnosis.graph.phrases_of_masks import all_counted, always
 from torch_ref.diagnosis.graph.phrases_of_operators import (
     another,
@@ -128,6 +128,7 @@ TOLD: dict[str, Callable[..., str]] = {
     **{f"the {what}": partial(of_another_step, what=what) for what in STEPS_AWAY},
     "another value": another,
     "stray": stray,
+    "stray term": stray_term,
     "stray slope": stray_slope,
     "another index": another_index,
     "divided by a size": divided,

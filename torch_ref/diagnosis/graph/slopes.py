@@ -112,9 +112,9 @@ def slopes(trace: Trace, i: int) -> Iterator[Change]:
     """Every other formula, where this node is the last of the backward pass of an activation."""
     if found := activation_of(trace, i):
         operator = _operator(trace, found[1])
-        if operator == "_log_softmax":  # to pass it on is to leave out the softmax part, which has a name
+        if "log_softmax" in operator:  # to pass it on is to leave out the softmax part, which has a name
             return
-        for name in FORMULAS if operator != "_softmax" else ("1",):
+        for name in FORMULAS if "softmax" not in operator else ("1",):
             has_slope = operator == "leaky_relu" and name.startswith("1 where x > 0, else 0.")
             if operator not in LINEAR and not has_slope:  # that it is another one is said of it
                 yield Change(SIMPLE, "slope", (name,), partial(_by, name))
@@ -124,7 +124,8 @@ def of_two_sides(trace: Trace, i: int, influence: Influence) -> Iterator[Change]
     """A slope of its own on each side of 0, such that the gradient there is what the candidate has."""
     if (found := activation_of(trace, i)) and i in influence.jacobians:
         x, g = trace.values[found[0]], trace.values[found[2]]
-        is_activation = _operator(trace, found[1]) not in {*LINEAR, "_log_softmax", "_softmax", "leaky_relu"}
+        operator = _operator(trace, found[1])
+        is_activation = operator not in {*LINEAR, "leaky_relu"} and "softmax" not in operator
         for name in SIDES if is_activation and (x > 0).any() and (x < 0).any() else ():
             above, below = g * (x > 0), torch.where(x > 0, 0.0, g * SIDES[name](x))
             if weights := influence.weights(i, [above, below]):
