@@ -79,17 +79,20 @@ class Attempts:
             yield self._each(alone if some is back else [], lambda group: stray(first, group[0], self.influence))
             yield self._each(others, partial(scaled, first, yours=self.yours, wrong=self.wrong))
         yield self.of_rank(Way.BACKWARD, back, of_back, PLACES)
-        weights = {i: list(weighted(first, i, self.influence)) for i in first.backward}
-        all_ = list(chain.from_iterable(weights.values()))
-        way = Way.FORWARD if results_wrong else Way.ANOTHER
-        yield ((way, (i,), change) for i in first.forward for change in weighted_there(first, i, all_))
-        yield self._each(alone, lambda group: weights[group[0]])
-        if results_wrong:
-            yield ((Way.FORWARD, group, change) for group, change in pairs(first))
+        yield from self._weights(Way.FORWARD if results_wrong else Way.ANOTHER, alone)
+        yield ((Way.FORWARD, group, change) for group, change in pairs(first) if results_wrong)
         yield self.of_rank(Way.ONLY, [of for of in back if not first.reached(of) <= self.wrong], of_back, SIMPLE)
         for some in (same_there, there) if not results_wrong else ():
             yield self.of_rank(Way.FOR_SOME, some, of_there, SIMPLE)
             yield self.of_rank(Way.DERIVATIVE, some, lambda i: [of for of in of_there(i) if of.kind in CUT], SIMPLE)
+
+    def _weights(self, way: Way, alone: list[Group]) -> Iterator[Iterator[Attempt]]:
+        """Other weights of the two terms of a sum: solved for at a gradient, and tried in the forward pass first."""
+        first = self.first
+        weights = {i: list(weighted(first, i, self.influence)) for (i,) in alone}
+        all_ = list(chain.from_iterable(weights.values()))
+        yield ((way, (i,), change) for i in first.forward for change in weighted_there(first, i, all_))
+        yield self._each(alone, lambda group: weights[group[0]])
 
     def last(self) -> Iterator[Iterator[Attempt]]:
         """What is tried after that at each gradient: another one in its place, ratios of what is known there."""

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.change import SUMS, Change
-from torch_ref.diagnosis.graph.formulas import SILENT
 from torch_ref.diagnosis.graph.naming import argument, axes_of
 from torch_ref.diagnosis.graph.nodes import Values
+from torch_ref.diagnosis.graph.signs import SILENT
 from torch_ref.diagnosis.graph.trace import Trace
 
 aten: Any = torch.ops.aten

@@ -11,8 +11,8 @@ from torch.fx import Node
 
 from torch_ref.diagnosis.graph.alike import Group
 from torch_ref.diagnosis.graph.change import EDGES, Change
-from torch_ref.diagnosis.graph.formulas import SILENT
 from torch_ref.diagnosis.graph.nodes import Values
+from torch_ref.diagnosis.graph.signs import SILENT
 from torch_ref.diagnosis.graph.trace import Trace
 
 aten: Any = torch.ops.aten
