@@ -67,6 +67,20 @@ def test_a_candidate_that_remembers_earlier_calls_is_told_so():
     assert "right when the same case is run again" in str(report)
 
 
+def test_a_candidate_that_is_wrong_only_after_many_calls_is_told_so_and_gets_no_factor():
+    calls = []
+
+    def candidate(*arrays):
+        calls.append(1)
+        loss, grads = loss_and_grads(*arrays)
+        return loss, grads._replace(W1=grads.W1 * 2) if len(calls) > 40 else grads
+
+    report = check(candidate, cases=60)
+    (finding,) = report.findings
+    assert finding.name == "remembers earlier calls"
+    assert finding.text.startswith("right at first, wrong after some calls: [seed=0 ")
+
+
 def test_a_memory_order_may_be_refused_but_not_answered_wrongly():
     def refusing(x, *rest):
         if not x.flags.c_contiguous:

@@ -83,10 +83,20 @@ def _depending_on_format(reference: BaseReference, evaluate: Evaluate, settings:
 def _explain(
     candidate: Candidate, reference: BaseReference, evaluate: Evaluate, outcome: Outcome, failure: Comparison
 ) -> None:
-    """Add to the outcome why the failure fails: run again alone, or in another memory order, it may pass."""
+    """Add to the outcome why the failure fails: run again alone, or in another memory order, it may pass.
+
+    And what was right may be wrong by now: no explanation would hold in every case then.
+    """
     names, order = tuple(name for name, line in failure.lines.items() if not line.passed), failure.case.order
+    right = outcome.ordinary.right
     if compare(candidate, failure.case, evaluate).passed:
         text = "right when the same case is run again: the answer depends on earlier calls; keep nothing between calls"
+        outcome.findings = [Finding("condition", "remembers earlier calls", names, f"{text}.")]
+    elif right and not compare(candidate, right, evaluate).passed:
+        text = (
+            f"right at first, wrong after some calls: {right} was right, and is wrong when the same case is run again: "
+            "the answer depends on earlier calls; keep nothing between calls"
+        )
         outcome.findings = [Finding("condition", "remembers earlier calls", names, f"{text}.")]
     elif order != "C" and names and compare(candidate, replace(failure.case, order="C"), evaluate).passed:
         why = (

@@ -13,7 +13,8 @@ class Summary:
     """The cases of one kind: how many, how many failed, a tally of each line, and the smallest case that fails.
 
     breaches are failures of the contract, breach the first of them: no lines came of those. outcomes has the sizes of
-    every case, and whether it passed. results and gradients are the names of what the reference gives.
+    every case, and whether it passed; right is the first case that did. results and gradients are the names of what the
+    reference gives.
     """
 
     cases: int = 0
@@ -23,6 +24,7 @@ class Summary:
     tallies: dict[str, Tally] = field(default_factory=dict)
     failure: Comparison | None = None
     outcomes: list[tuple[dict[str, int], bool]] = field(default_factory=list)
+    right: Case | None = None
     results: tuple[str, ...] = ()
     gradients: tuple[str, ...] = ()
 
@@ -36,6 +38,7 @@ class Summary:
         self.breaches += comparison.breach is not None
         self.breach = self.breach or (comparison if comparison.breach is not None else None)
         self.outcomes.append((comparison.case.sizes, comparison.passed))
+        self.right = self.right or (comparison.case if comparison.passed else None)
         for name, line in comparison.lines.items():
             self.tallies.setdefault(name, Tally(line)).add(line)
         if not comparison.passed:

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from torch_ref.candidate.calling import Candidate
+from torch_ref.diagnosis.added import added
 from torch_ref.diagnosis.clipping import clipped
 from torch_ref.diagnosis.data import dropped, ignored
 from torch_ref.diagnosis.evidence import APPROXIMATE, Evidence
@@ -134,7 +135,7 @@ def detectors(
     return (
         *losses,
         partial(factors, why=why),
-        *(clipped, forms, *mistakes, precision, dropped, *limits),
+        *(clipped, forms, *mistakes, added, precision, dropped, *limits),
         *(nothing_to_compare, graph_edits, shuffled, ignored, patterns),
         partial(unexplained, where=where),
     )

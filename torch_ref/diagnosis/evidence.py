@@ -78,9 +78,14 @@ def gather(candidate: Candidate, reference: BaseReference, failed: Case) -> Evid
 
 
 def most_wrong_first(candidate: Candidate, reference: BaseReference, cases: list[Case]) -> list[Case]:
-    """The cases, those first in which most is wrong: some mistakes show only where a token is repeated, say."""
+    """The cases in which anything is wrong, or else all; those first in which most is.
+
+    Some mistakes show only where a token is repeated, say.
+    """
     with reference.lent() as evaluate:
-        return sorted(cases, key=lambda case: -_count_wrong(candidate, case, evaluate))
+        counts = [_count_wrong(candidate, case, evaluate) for case in cases]
+    in_order = sorted(range(len(cases)), key=lambda k: -counts[k])
+    return [cases[k] for k in in_order if counts[k] or not any(counts)]
 
 
 def _count_wrong(candidate: Candidate, case: Case, evaluate: Evaluate) -> int:
@@ -97,14 +102,20 @@ def _count_wrong(candidate: Candidate, case: Case, evaluate: Evaluate) -> int:
 def _well_conditioned(candidate: Candidate, reference: BaseReference, cases: list[Case]) -> Comparison:
     """The first in which rounding is small beside every result and gradient: numbers can be recognized.
 
-    If it is in none, as where a gradient is 0 by nature, the first of all, in which most is wrong.
+    What is rounding alone in each of several cases is so by nature, as a bias before a batch norm, and does not count.
+    If it is small in none, the first of all, in which most is wrong.
     """
     tried: list[Comparison] = []
+    large: list[set[str]] = []  # in which names it is, of each
     for case in cases:
         tried.append(of_case := compare(candidate, case, reference.evaluate, lazy=False))
         small = 1e3 * case.precision.unit_roundoff
-        if of_case.breach is not None or all(of.noise < small * of.largest for of in of_case.lines.values()):
-            return of_case
+        large.append({name for name, of in of_case.lines.items() if not of.noise < small * of.largest})
+        alone = [{name for name in large[k] if of.lines[name].vacuous} for k, of in enumerate(tried)]
+        by_nature = set.intersection(*alone) if len(tried) > 1 else set()
+        for of, names in zip(tried, large, strict=True):
+            if of.breach is not None or names <= by_nature:
+                return of
     return tried[0]
 
 

@@ -152,7 +152,7 @@ KINDS = (
             "one head only": "of the gradient back through the transpose, the first along axis 2 is all there is, the rest is zero",
             "query and value exchanged": "of the gradient back through the split, blocks 1 (`q`) and 3 (`v`) of 3 along axis 2 are exchanged",
             "key cut": "the gradient back through the transpose is cut: zero",
-            "bias of the last step only": "",
+            "bias of the last step only": "only the last of each sample counts, not the sum over all",
             "no gradient through the values": "of `qkv.weight`, block 3 of 3 (`v`) along axis 0 is zero",
             "P times dP": "the term y · Σ (y · g) is missing",
             "diagonal of the Jacobian only": "only the diagonal of the Jacobian is used",

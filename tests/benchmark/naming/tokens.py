@@ -186,9 +186,9 @@ KINDS = (
         partial(entropy, 0.1),
         {
             "smoothing over the other classes": "0.875 stands in place of 0.9 and 0.025 stands in place of 0.02",
-            "smoothing left out": "1 stands in place of 0.9 and 0 stands in place of 0.02",
+            "smoothing left out": "the term of weight 0.02 is missing, and the term of weight 0.9 has the weight 1: the label smoothing",
             "another smoothing": "0.8 stands in place of 0.9 and 0.04 stands in place of 0.02",
-            "smoothing missing in the gradient": "counts 0 times and",
+            "smoothing missing in the gradient": "the term of weight 0.02 is missing, and the term of weight 0.9 has the weight 1: the label smoothing",
             "gradient not divided": "batch × autograd's",
         },
     ),

@@ -47,7 +47,7 @@ def traced(candidate):
         evaluate(evidence.first.case)
         graph = trace(NETWORK, evidence.first.case)
     yours = {name: torch.from_numpy(evidence.first.yours[name]) for name in evidence.first.case.differentiated}
-    return graph, Influence(graph, yours)
+    return graph, Influence(graph, yours, {})
 
 
 def gradients_of(graph, operator):

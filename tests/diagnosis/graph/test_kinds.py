@@ -22,6 +22,64 @@ def of_leaky(g, x):
     return np.where(x > 0, x, 0.1 * x), (np.where(x > 0, g, 0),)
 
 
+def leaky_for_relu(g, x):
+    return np.where(x > 0, x, 0.1 * x), (np.where(x > 0, g, 0.1 * g),)
+
+
+def with_slope(function, above, below):
+    """The gradient with another slope on each side of 0."""
+    return lambda g, x: (function(torch.from_numpy(x)).numpy(), (np.where(x > 0, above(x), below(x)) * g,))
+
+
+def highway(x, W, V):
+    for _ in range(2):
+        T = torch.sigmoid(x @ W)
+        x = T * torch.tanh(x @ V) + (1 - T) * x
+    return x
+
+
+def of_highway(wrong):
+    """wrong: the gates, or the weights, in each other's place."""
+
+    def candidate(g, x, W, V):
+        steps = []
+        for _ in range(2):
+            T, S = 1 / (1 + np.exp(-x @ W)), np.tanh(x @ V)
+            steps.append((x, T, S))
+            x = T * S + (1 - T) * x
+        out, dW, dV = x, np.zeros_like(W), np.zeros_like(V)
+        for x, T, S in reversed(steps):
+            to_S, to_x = (1 - T, T) if wrong == "gates" else (T, 1 - T)
+            dG, dZ = g * to_S * (1 - S**2), g * (S - x) * T * (1 - T)
+            dW, dV = dW + x.T @ dZ, dV + x.T @ dG
+            g = g * to_x + (dZ @ V.T + dG @ W.T if wrong == "weights" else dZ @ W.T + dG @ V.T)
+        return out, (g, dW, dV)
+
+    return candidate
+
+
+def draw_highway(rng, batch):
+    return {"x": rng.standard_normal((batch, 3)), "W": rng.standard_normal((3, 3)), "V": rng.standard_normal((3, 3))}
+
+
+def stepwise(input, weight, bias):  # noqa: A002  # as torch calls it
+    return input @ weight.T + bias
+
+
+def of_stepwise(of_bias):
+    """The bias gets the sum of something else."""
+
+    def candidate(g, x, W, b):
+        return x @ W.T + b, (g @ W, np.einsum("bto,bti->oi", g, x), of_bias(g, x))
+
+    return candidate
+
+
+def draw_stepwise(rng, batch):
+    normal_ = rng.standard_normal
+    return {"input": normal_((batch, 4, 3)), "weight": normal_((3, 3)), "bias": normal_(3)}
+
+
 def clamped(x):
     return x.clamp(-0.5, 0.5)
 
@@ -217,8 +275,64 @@ def of_instance(g, x):
     return centered / root, ((g - g.mean(-1, keepdims=True)) / root,)
 
 
+def masked_mean(x, mask):
+    return (torch.tanh(x) * mask).sum(1) / mask.sum(1).clamp(min=1)
+
+
+def of_masked_mean(of):
+    """The gradient divided by `of` the mask, where Σ mask belongs."""
+
+    def candidate(g, x, mask):
+        S = np.tanh(x)
+        dS = g[:, None] * mask / of(mask)
+        return (S * mask).sum(1) / mask.sum(1).clip(1), (dS * (1 - S**2),)
+
+    return candidate
+
+
+def draw_masked(rng, batch):
+    return {"x": rng.standard_normal((batch, 5)), "mask": (rng.random((batch, 5)) < 0.6).astype(float)}
+
+
 KINDS = {
     "leaky": (leaky, of_leaky, normal(x=(4,)), "0 stands in place of `upstream` · 0.1 where `x` ≤ 0"),
+    "slope of a ReLU": (
+        torch.relu,
+        with_slope(torch.relu, np.ones_like, lambda x: 0 * x + 0.07),
+        normal(x=(4,)),
+        "the derivative of the ReLU is computed as 1 where x > 0, else 0.07 (x: what goes into it",
+    ),
+    "slope of an ELU": (
+        F.elu,
+        with_slope(F.elu, np.ones_like, lambda x: 0.3 * np.exp(x)),
+        normal(x=(4,)),
+        "the derivative of the ELU is computed as 1 where x > 0, else 0.3 eˣ (x: what goes into it",
+    ),
+    "leaky for ReLU": (
+        torch.relu,
+        leaky_for_relu,
+        normal(x=(4,)),
+        "a leaky ReLU of slope 0.1 stands in place of the ReLU",
+    ),
+    "gates": (highway, of_highway("gates"), draw_highway, "`T` and `1 - T` are exchanged, each stands where the other"),
+    "weights": (
+        highway,
+        of_highway("weights"),
+        draw_highway,
+        "`W`ᵀ and `V`ᵀ are exchanged, each stands where the other",
+    ),
+    "last step": (
+        F.linear,
+        of_stepwise(lambda g, _: g[:, -1].sum(0)),
+        draw_stepwise,
+        "only the last of each sample counts, not the sum over all",
+    ),
+    "factor in a sum": (
+        stepwise,
+        of_stepwise(lambda g, x: (g * x).sum((0, 1))),
+        draw_stepwise,
+        "`upstream` · `input` is summed, not `upstream`",
+    ),
     "clamp": (clamped, of_clamped, normal(x=(4,)), "the derivative of the clamp is missing"),
     "index": (rows_by_two_indices, of_rows, draw_rows, "the index is `src`, not `dst`"),
     "tokens": (Pairs(), of_pairs, draw_pairs, "the index is `center`, not `context`"),
@@ -253,6 +367,22 @@ KINDS = {
     ),
     "instance": (instance, of_instance, normal(x=(2, 5)), "in the backward pass of the instance norm"),
 }
+
+
+MASKED = Operator(masked_mean, draw_masked, constant=("mask",))
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (lambda mask: mask.shape[1], "the number of all elements of `mask` along axis 1"),
+        (len, "the batch"),
+        (lambda mask: mask.size, "the number of elements of `mask`"),
+    ],
+)
+def test_a_size_in_the_place_of_what_a_mask_counts_is_named(size, words):
+    (finding,) = findings_of(of_masked_mean(size), MASKED)
+    assert f"divided by {words}, not by Σ `mask`, in the backward pass of the quotient" in finding.text
 
 
 @pytest.mark.parametrize("name", KINDS)

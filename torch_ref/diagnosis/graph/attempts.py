@@ -1,31 +1,31 @@
 """What a search tries, in its order: the simplest first, and near the wrong tensors."""
 
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import chain, combinations
+from itertools import chain
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from torch_ref.diagnosis.graph.alike import Group, groups, in_steps, same_source
-from torch_ref.diagnosis.graph.change import CONSTANTS, PLACES, SIMPLE, SUMS, Change
+from torch_ref.diagnosis.graph.change import PLACES, SIMPLE, SUMS, Change
 from torch_ref.diagnosis.graph.edges import edges
 from torch_ref.diagnosis.graph.edits import edits
 from torch_ref.diagnosis.graph.elementwise import elementwise
 from torch_ref.diagnosis.graph.exchanged import exchanged
-from torch_ref.diagnosis.graph.explanation import GRADIENTS_ALONE, OF_WRONG, Explanation, Way
+from torch_ref.diagnosis.graph.explanation import GRADIENTS_ALONE, OF_WRONG, Way
 from torch_ref.diagnosis.graph.influence import Influence
 from torch_ref.diagnosis.graph.nodes import is_backward, is_real, is_real_or_mask
 from torch_ref.diagnosis.graph.pairs import pairs
 from torch_ref.diagnosis.graph.places import places
 from torch_ref.diagnosis.graph.scaled import scaled
 from torch_ref.diagnosis.graph.skipped import skipped
-from torch_ref.diagnosis.graph.slopes import slopes
+from torch_ref.diagnosis.graph.slopes import of_two_sides, slopes
 from torch_ref.diagnosis.graph.stray import another_constant, in_place_of, stray
 from torch_ref.diagnosis.graph.substituted import substituted
+from torch_ref.diagnosis.graph.swapped import swapped
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.updated import updated
 from torch_ref.diagnosis.graph.uses import uses
@@ -36,7 +36,6 @@ Attempt: TypeAlias = tuple[Any, ...]  # the arguments of `Search.consider`
 Changes: TypeAlias = Callable[[int], list[Change]]  # of a node
 ALONE = {"negated", "passed on", "twice", "other sign"}  # no one does these at several nodes of one operator
 CUT = {"cut", "passed on"}  # what the derivative of an operator may lack
-PARTS = 8  # of explanations, that are tried with others
 
 
 @dataclass(frozen=True)
@@ -49,49 +48,12 @@ class Attempts:
     influence: Influence
     of_wrong: Influence
 
-    def pairs(self, parts: list[Explanation]) -> Iterator[Iterator[Attempt]]:
-        """Simple changes after one of the parts: changes that explain some of what they change. First finds those."""
-        first = self.first
-        some = sorted(groups(first, first.backward), key=self._far)
-        changes = cache(lambda i: [*edits(first, first.nodes[i]), *slopes(first, i)])
-        yield ((*attempt, None, True) for attempt in self._attempts(Way.BACKWARD, some, changes, SIMPLE, anywhere=True))
-        for part in sorted(parts, key=lambda part: -len(part.tensors))[:PARTS]:
-            yield ((*attempt, part) for attempt in self._attempts(Way.BACKWARD, some, changes, SIMPLE, anywhere=True))
-
-    def at_one_operator(self) -> Iterator[Iterator[Attempt]]:
-        """Two simple changes within the backward pass of one operator; of a loop's, at each step."""
-        first = self.first
-        backward = set(first.backward)
-        changes = cache(
-            lambda i: [of for of in edits(first, first.nodes[i]) if of.rank <= CONSTANTS] if i in backward else []
-        )
-        alike = [group for group in same_source(first, first.backward) if in_steps(first, group)]
-        of_operator: dict[Hashable, list[Group]] = defaultdict(list)
-        for group in [*alike, *((i,) for i in first.backward)]:
-            of_operator[tuple(first.number(i) for i in group)].append(group)
-        for some in of_operator.values():
-            yield (
-                (Way.BACKWARD, group, change, (), Explanation(Way.BACKWARD, group, before, frozenset()))
-                for group in self._possible(Way.BACKWARD, some)
-                for before in edges(first, group, changes)
-                for change in changes(group[0])
-                if change.rank == SUMS
-            )
-            yield (
-                (Way.BACKWARD, late, change, (), Explanation(Way.BACKWARD, early, before, frozenset()))
-                for early, late in combinations(some, 2)
-                if not set(early) & set(late)
-                and self.influence.may_explain(self.influence.entered(early) | self.influence.entered(late))
-                for before in changes(early[0])
-                for change in changes(late[0])
-            )
-
     def tiers(self) -> Iterator[Iterator[Attempt]]:
         """What is tried, the simplest first; of a loop, what is wrong at each of its steps before all else."""
         first = self.first
-        back = sorted(groups(first, first.backward), key=self._far)
-        there = sorted(groups(first, first.forward), key=self._far)
-        same = [group for group in sorted(same_source(first, first.backward), key=self._far) if in_steps(first, group)]
+        back = sorted(groups(first, first.backward), key=self.far)
+        there = sorted(groups(first, first.forward), key=self.far)
+        same = [group for group in sorted(same_source(first, first.backward), key=self.far) if in_steps(first, group)]
         same_there = [group for group in there if in_steps(first, group)]
         of_back = cache(lambda i: [*edits(first, first.nodes[i]), *places(first.values[i]), *slopes(first, i)])
         of_there = cache(lambda i: list(self._changes_there(i)))
@@ -102,66 +64,71 @@ class Attempts:
         ways = [*((Way.VALUE, Way.FORWARD) if results_wrong or unsure else ())]
         ways += () if results_wrong else (Way.TAKEN, Way.RECOMPUTED)
         alone: list[Group] = [(i,) for i in first.backward]
+        yield self._each(alone, lambda group: of_two_sides(first, group[0], self.influence))
         for some in same, back:
             for rank in range(PLACES):
-                yield self._attempts(Way.BACKWARD, some, of_back, rank)
+                yield self.of_rank(Way.BACKWARD, some, of_back, rank)
         yield self._each(same, partial(uses, first, of_steps=True))
         for some, some_there, others in (same, same_there, same), (back, there, alone):
             yield self._each(some, partial(edges, first, changes=of_either))
-            swaps = dict(exchanged(first, some))
+            swaps = dict(chain(swapped(first, others), exchanged(first, some)))
             yield self._each(list(swaps), lambda group, swaps=swaps: [swaps[group]])  # type: ignore[misc]  # mypy: default of a lambda
-            yield self._attempts(Way.BACKWARD, some, of_back, PLACES) if some is same else iter(())
+            yield self.of_rank(Way.BACKWARD, some, of_back, PLACES) if some is same else iter(())
             for rank in range(PLACES):
                 for way in ways:
-                    yield self._attempts(way, some_there, of_there, rank)
+                    yield self.of_rank(way, some_there, of_there, rank)
             yield self._each(others, partial(uses, first, of_steps=False))
             yield self._each(alone if some is back else [], lambda group: stray(first, group[0], self.influence))
             yield self._each(others, partial(scaled, first, yours=self.yours, wrong=self.wrong))
-        yield self._attempts(Way.BACKWARD, back, of_back, PLACES)
-        weights = {i: list(weighted(first, i, self.influence)) for i in first.backward}
-        yield self._each(alone, lambda group: weights[group[0]])
-        if results_wrong:
-            all_ = list(chain.from_iterable(weights.values()))
-            yield ((Way.FORWARD, (i,), change) for i in first.forward for change in weighted_there(first, i, all_))
-            yield ((Way.FORWARD, group, change) for group, change in pairs(first))
-        yield self._attempts(Way.ONLY, [of for of in back if not first.reached(of) <= self.wrong], of_back, SIMPLE)
+        yield self.of_rank(Way.BACKWARD, back, of_back, PLACES)
+        yield from self._weights(Way.FORWARD if results_wrong else Way.ANOTHER, alone)
+        yield ((Way.FORWARD, group, change) for group, change in pairs(first) if results_wrong)
+        yield self.of_rank(Way.ONLY, [of for of in back if not first.reached(of) <= self.wrong], of_back, SIMPLE)
         for some in (same_there, there) if not results_wrong else ():
-            yield self._attempts(Way.FOR_SOME, some, of_there, SIMPLE)
-            yield self._attempts(Way.DERIVATIVE, some, lambda i: [of for of in of_there(i) if of.kind in CUT], SIMPLE)
+            yield self.of_rank(Way.FOR_SOME, some, of_there, SIMPLE)
+            yield self.of_rank(Way.DERIVATIVE, some, lambda i: [of for of in of_there(i) if of.kind in CUT], SIMPLE)
+
+    def _weights(self, way: Way, alone: list[Group]) -> Iterator[Iterator[Attempt]]:
+        """Other weights of the two terms of a sum: solved for at a gradient, and tried in the forward pass first."""
+        first = self.first
+        weights = {i: list(weighted(first, i, self.influence)) for (i,) in alone}
+        all_ = list(chain.from_iterable(weights.values()))
+        yield ((way, (i,), change) for i in first.forward for change in weighted_there(first, i, all_))
+        yield self._each(alone, lambda group: weights[group[0]])
 
     def last(self) -> Iterator[Iterator[Attempt]]:
         """What is tried after that at each gradient: another one in its place, ratios of what is known there."""
         first = self.first
         ratios = partial(in_place_of, influence=self.influence)
         if self.wrong <= set(first.case.differentiated):
-            likely = cache(lambda group: list(self._possible(Way.TAKEN, [group])))
+            likely = cache(lambda group: list(self.possible(Way.TAKEN, [group])))
             yield ((Way.TAKEN, *of) for of in substituted(first) if likely(of[0]))
             yield ((Way.BACKWARD, *of) for of in updated(first, self.yours, self.wrong))
         for changes in partial(skipped, gradients=first.gradients), another_constant, ratios:
             yield self._each([(i,) for i in first.backward], lambda group, of=changes: of(first, group[0]))  # type: ignore[misc]  # mypy: default of a lambda
         if self.wrong <= set(first.case.differentiated):
             there = cache(lambda i: list(self._changes_there(i)))
-            yield self._attempts(Way.ANOTHER, sorted(groups(first, first.forward), key=self._far), there, SUMS)
+            yield self.of_rank(Way.ANOTHER, sorted(groups(first, first.forward), key=self.far), there, SUMS)
 
     def _changes_there(self, i: int) -> Iterator[Change]:
         """What may have gone wrong at a node of the forward pass."""
         node, value = self.first.nodes[i], self.first.values[i]
         yield from edits(self.first, node)
-        yield from elementwise(node)
+        yield from elementwise(self.first, i)
         if is_real_or_mask(value):
             yield from (change for change in places(value) if change.rank == SIMPLE)
 
     def _each(self, some: list[Group], changes: Callable[[Group], Iterable[Change]]) -> Iterator[Attempt]:
         """The changes of each group of the backward pass."""
         return (
-            (Way.BACKWARD, group, change) for group in self._possible(Way.BACKWARD, some) for change in changes(group)
+            (Way.BACKWARD, group, change) for group in self.possible(Way.BACKWARD, some) for change in changes(group)
         )
 
-    def _attempts(
+    def of_rank(
         self, way: Way, some: list[Group], changes: Changes, rank: int, *, anywhere: bool = False
     ) -> Iterator[Attempt]:
         """anywhere: where the mistake can't be, if it is the only one, too."""
-        for group in some if anywhere else self._possible(way, some):
+        for group in some if anywhere else self.possible(way, some):
             flips = self.first.nodes[group[0]].target is aten.flip.default  # there and back
             within_one = len(group) > 1 and len({self.first.number(i) for i in group}) == 1
             for change in changes(group[0]):
@@ -171,7 +138,7 @@ class Attempts:
                     for held in self._held(way, group):
                         yield way, group, change, held
 
-    def _possible(self, way: Way, some: list[Group]) -> Iterator[Group]:
+    def possible(self, way: Way, some: list[Group]) -> Iterator[Group]:
         """Those at which the mistake may be."""
         first = self.first
         for group in some:
@@ -199,7 +166,7 @@ class Attempts:
         ends = tuple(max(j for j in first.blocks[first.number(i)] if not is_backward(first.nodes[j])) for i in group)
         return list(dict.fromkeys((group, ends)))
 
-    def _far(self, group: Group) -> tuple[bool, int, int]:
+    def far(self, group: Group) -> tuple[bool, int, int]:
         """How far from the tensors that are wrong: those that reach them alone first, then those near them."""
         reached = self.first.reached(group)
         return not reached <= self.wrong, -len(reached & self.wrong), -group[-1]

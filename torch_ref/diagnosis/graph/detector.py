@@ -16,7 +16,7 @@ from torch_ref.diagnosis.graph.change import OTHERS
 from torch_ref.diagnosis.graph.entry import entry
 from torch_ref.diagnosis.graph.explanation import Explanation, made_by
 from torch_ref.diagnosis.graph.naming import is_part
-from torch_ref.diagnosis.graph.search import Search
+from torch_ref.diagnosis.graph.search import MUCH, Search
 from torch_ref.diagnosis.graph.signs import SILENT
 from torch_ref.diagnosis.graph.time_steps import steps
 from torch_ref.diagnosis.graph.trace import Trace
@@ -43,15 +43,19 @@ def graph_edits(evidence: Evidence, left: list[str]) -> Iterator[Finding]:
 def _searched(evidence: Evidence, left: list[str], wrong: frozenset[str]) -> Iterator[Finding]:
     """What a search finds; or where the error enters, and whether the time was up."""
     prepare()
-    graphs = Graphs(evidence, evidence.comparisons, time.process_time() + SECONDS)
-    search = Search(graphs, evidence.comparisons, wrong, graphs.until)
+    # What is right in a case tells nothing there, as a mask that is missing where it would hide nothing.
+    telling = sorted(evidence.comparisons, key=lambda of: all(line.passed for line in of.lines.values()))
+    graphs = Graphs(evidence, telling, time.process_time() + SECONDS)
+    search = Search(graphs, telling, wrong - _rounding_alone(telling) or wrong, graphs.until)
     search.run()
     verified = list(_verified(search, evidence, graphs)) if search.found else []
+    unknown = set(left) & wrong
     for explanation in verified:
-        names = tuple(name for name in evidence.wrong if name in explanation.tensors)
+        alone = _rounding_alone(telling) & graphs[0].reached(explanation.group)  # and so grows with what is wrong
+        names = tuple(name for name in evidence.wrong if name in explanation.tensors | alone)
+        unknown -= {*names}
         what = sentence(graphs[0], explanation)
         yield Finding("mistake", what.name, names, f"{evidence.labels(names)}: {what.text}")
-    unknown = [name for name in left if name in wrong and not any(name in of.tensors for of in verified)]
     gradients = frozenset(unknown) & set(evidence.first.case.differentiated)
     right = frozenset(name for name in evidence.first.case.differentiated if _is_right(evidence, name))
     if gradients and (where := entry(graphs[0], search.influence, gradients, right)):
@@ -69,7 +73,7 @@ def _is_right(evidence: Evidence, name: str) -> bool:
 
 def _verified(search: Search, evidence: Evidence, graphs: "Graphs") -> Iterator[Explanation]:
     """Of what was found the best, each name explained once, that holds on a case that the search has not seen."""
-    of_all = Graphs(evidence, [*evidence.comparisons, _unseen(evidence)], np.inf, list(graphs))
+    of_all = Graphs(evidence, [*graphs.comparisons, _unseen(evidence)], np.inf, list(graphs))
     explained: set[str] = set()
     for explanation in sorted(search.found, key=partial(_order, graphs[0], graphs[0].gradients)):
         if not explanation.tensors & explained and _is_verified(explanation, of_all):
@@ -81,6 +85,8 @@ def _order(first: Trace, gradients: frozenset[int], explanation: Explanation) ->
     """What explains most, then the simplest, then what says most and is nearest to the wrong tensors."""
     node = first.nodes[explanation.group[0]]
     says_much = explanation.change.kind == "slope" or "role" in node.meta.get("custom", {})
+    if explanation.change.kind == "stray":  # a factor that the operator itself has
+        says_much = first.number(explanation.change.detail[0]) == first.number(explanation.group[0])
     if explanation.change.kind == "scaled":
         says_much = any(isinstance(argument, float) for argument in node.args)
     is_cut = explanation.change.kind == "cut" and gradients.issuperset(explanation.group)
@@ -98,6 +104,15 @@ def _order(first: Trace, gradients: frozenset[int], explanation: Explanation) ->
         scattered,
         far,
         len(explanation.group),
+    )
+
+
+def _rounding_alone(comparisons: Sequence[Comparison]) -> frozenset[str]:
+    """What is 0 by nature, and comes as little more than rounding allows."""
+    return frozenset(
+        name
+        for name in comparisons[0].lines
+        if all((of := each.lines[name]).vacuous and of.error < MUCH * of.allowed for each in comparisons)
     )
 
 

@@ -10,6 +10,7 @@ from torch.fx import Node
 
 from torch_ref.diagnosis.graph.change import CONSTANTS, SIMPLE, Change
 from torch_ref.diagnosis.graph.constants import constants
+from torch_ref.diagnosis.graph.divisors import divisors
 from torch_ref.diagnosis.graph.indices import indices
 from torch_ref.diagnosis.graph.nodes import Values, is_real
 from torch_ref.diagnosis.graph.repeated import repeated
@@ -44,7 +45,7 @@ def edits(trace: Trace, node: Node) -> Iterator[Change]:
     yield from splits(trace, node)
     yield from constants(node)
     yield from indices(trace, node)
-    yield from _divisors(trace, node)
+    yield from divisors(trace, node)
     yield from _slices(trace, node)
 
 
@@ -117,20 +118,6 @@ def _special(node: Node) -> Iterator[Change]:
     yield from _strides(node)
     if node.target in (aten.rsqrt.default, aten.sqrt.default) and _is_sum_with_constant(node.args[0]):
         yield Change(CONSTANTS, "constant outside the root", (), _outside)
-
-
-def _divisors(trace: Trace, node: Node) -> Iterator[Change]:
-    """A size in place of a number that is divided by: the batch, not the sum of the weights."""
-    if node.target is aten.div.Tensor and isinstance(divisor := node.args[1], Node):
-        given = [name for name in trace.case.given if name not in trace.case.upstream]
-        for name in ("batch", *given) if trace.values[trace.position[divisor]].numel() == 1 else ():
-            yield Change(CONSTANTS, "divided by a size", (name,), partial(_by_size, name))
-
-
-def _by_size(name: str, trace: Trace, values: Values, node: Node) -> Tensor:
-    """By the batch, or by the number of elements of what is given."""
-    size = trace.case.sizes[name] if name in trace.case.sizes else trace.case.arguments[name].size
-    return trace.arg(node, 0, values) / size  # type: ignore[no-any-return]
 
 
 def _strides(node: Node) -> Iterator[Change]:

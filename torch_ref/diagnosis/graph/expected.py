@@ -33,7 +33,8 @@ TELLING = {  # changes that say themselves what belongs there
     *("overwritten", "overwritten in each sample", "all counted", "in place of", "constant in a term"),
     *("another index", "substituted", "updated", "stray", "stray slope", "constant outside the root"),
 }
-ALL_IN = "the sum of all that comes in"
+OPENINGS = "the row of index", "the copies"  # of what says itself what belongs there
+ENOUGH = " is skipped", " stand in place of ", "the sum of all that comes in"  # likewise
 SHORTEST, LONGEST = 3, 100  # signs of a formula that is told
 LEGEND = {G: "the gradient that comes in", "x": "what goes into it", "y": "what comes out"}
 NUMBER = re.compile(r"\d+(\.\d+)?")
@@ -43,13 +44,7 @@ WORD, QUOTED = re.compile(r"[^\W\d_ᵀ²³]+"), re.compile("`[^`]*`")
 def expected(trace: Trace, explanation: Explanation, what: str) -> str:
     """The formula that belongs there, if it says anything that was not said."""
     i, kind = explanation.group[0], explanation.change.kind
-    if (
-        kind in TELLING
-        or what.startswith(("the row of index", "the copies"))
-        or " stand in" in what
-        or " is skipped" in what
-        or what.endswith(ALL_IN)
-    ):
+    if kind in TELLING or what.startswith(OPENINGS) or any(words in what for words in ENOUGH):
         return ""
     if trace.nodes[i].meta.get("is_gradient_acc"):
         return f" Expected there: the sum over {_paths_to(trace, i)}."

@@ -33,12 +33,14 @@ class Gate(NamedTuple):
 class Influence:
     """Of one case, the Jacobian of the outputs by the value of each gradient, and how far the candidate is off.
 
-    yours: what the candidate gave, by name. Where a Jacobian is not known, anything may be.
+    yours: what the candidate gave, by name; bounds: how far off it may be. Where no Jacobian is known, anything may be.
     """
 
-    def __init__(self, trace: Trace, yours: Mapping[str, Tensor]) -> None:
+    def __init__(self, trace: Trace, yours: Mapping[str, Tensor], bounds: Mapping[str, float]) -> None:
         self.trace = trace
         right = {name: trace.values[trace.outputs[name]] for name in trace.case.differentiated if name in yours}
+        # What is rounding alone says nothing, as the gradient to a bias before a batch norm.
+        right = {n: g for n, g in right.items() if max(g.abs().max(), yours[n].abs().max()) > bounds.get(n, 0.0)}
         sizes = [g.numel() for g in right.values()]
         if sum(min(ROWS, size) for size in sizes) * sum(sizes) > LARGEST:
             right = {}  # nothing is measured
@@ -49,12 +51,11 @@ class Influence:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that some operator is slow in batches
-                self.jacobians = self._measured(mixing)
+                self.jacobians = self._measured(mixing) if right else {}
         except (RuntimeError, TypeError, NotImplementedError):  # an operator that can't be differentiated, say
             pass
         self._first: dict[int, frozenset[int]] = {}
-        self._possible: dict[frozenset[int], bool] = {}
-        self._gates: dict[frozenset[int], Gate | None] = {}
+        self._possible, self._gates = dict[frozenset[int], bool](), dict[frozenset[int], Gate | None]()
 
     def may_explain(self, changed: frozenset[int]) -> bool:
         """Whether some values of these gradients, whatever they are, give what the candidate gave where they reach."""
@@ -63,9 +64,13 @@ class Influence:
         return self._possible[changed]
 
     def tells(self, changed: Iterable[int], wrong: frozenset[str]) -> bool:
-        """Whether what is wrong could be many other numbers, if its tensors were wrong each for itself."""
+        """Whether what is wrong fits, and could be many other numbers if its tensors were wrong each for itself."""
+        wrong, changed = wrong.intersection(self.names), frozenset(changed)
         each = sum(self._rank(self.jacobians, frozenset({name})) for name in wrong)
-        return self._rank(changed, wrong) <= TELLING * each
+        if self._rank(changed, wrong) > TELLING * each:
+            return False
+        columns, off = self._equations(changed)
+        return columns.shape[1] < len(off) or self._fits(columns, off)  # of fewer columns `may_explain` has asked it
 
     def _rank(self, changed: Iterable[int], names: frozenset[str]) -> int:
         rows = [torch.cat([self.jacobians[i][name] for name in sorted(names)]) for i in changed]
@@ -83,17 +88,16 @@ class Influence:
             return [True] * len(values)
         columns, off = self._equations(frozenset({i}))
         moved = (values - self.trace.values[i]).flatten(1).double() @ columns.mT
-        found: list[bool] = ((moved - off).norm(dim=1) <= self._slack(off)).tolist()
-        return found
+        return list((moved - off).norm(dim=1) <= self._slack(off))
 
     def weights(self, i: int, terms: Sequence[Tensor]) -> list[float]:
-        """With which the terms of a gradient add up to what the candidate has there; none, if they can't."""
+        """With which these terms add up to what the candidate has in the place of a gradient; none, if they can't."""
         columns, off = self._equations(frozenset({i}))
         moved = columns @ torch.stack([term.flatten().double() for term in terms], 1)
-        solved = torch.linalg.lstsq(moved, off[:, None], driver="gelsd").solution[:, 0]
-        if len(off) <= len(terms) or (moved @ solved - off).norm() > self._slack(off):
-            return []
-        return [1 + float(more) for more in solved]
+        there = off + columns @ self.trace.values[i].flatten().double()
+        solved = torch.linalg.lstsq(moved, there[:, None], driver="gelsd").solution[:, 0]
+        fits = len(off) > len(terms) and (moved @ solved - there).norm() <= self._slack(off)
+        return solved.tolist() if fits else []
 
     def entered(self, positions: Iterable[int], *, taken: bool = False) -> frozenset[int]:
         """The gradients that change first when the values of these nodes do. taken: as the backward pass has them."""
@@ -150,6 +154,10 @@ class Influence:
             columns, off = mixed @ columns, mixed @ off
         return columns, off
 
+    def _fits(self, columns: Tensor, off: Tensor) -> bool:
+        solved = torch.linalg.lstsq(columns, off[:, None], rcond=1e-12, driver="gelsd").solution[:, 0]
+        return bool((columns @ solved - off).norm() <= self._slack(off))
+
     def _slack(self, off: Tensor) -> float:
         u = self.trace.case.precision.unit_roundoff
         return float(100 * u**0.5 * off.norm() + 1e4 * u)
@@ -157,8 +165,6 @@ class Influence:
     def _measured(self, mixing: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
         """By node and output, a row for each combination of the output's elements."""
         trace, values = self.trace, self.trace.values.copy()
-        if not self.names:
-            return {}
         with torch.enable_grad():
             for i in sorted(self.trace.gradients):
                 values[i] = values[i].detach().clone().requires_grad_() if i in trace.given else trace.calls[i](values)

@@ -8,11 +8,12 @@ import torch
 
 from torch_ref.diagnosis.graph.branches import of_side, side
 from torch_ref.diagnosis.graph.change import Change
+from torch_ref.diagnosis.graph.divisors import divided
 from torch_ref.diagnosis.graph.explanation import GRADIENTS_ALONE, Explanation
 from torch_ref.diagnosis.graph.formulas import LEFT_OUT, formula
 from torch_ref.diagnosis.graph.naming import argument, axes_of, goal, is_part, role, squared, subject
 from torch_ref.diagnosis.graph.origin import origin_of
-from torch_ref.diagnosis.graph.phrases_of_factors import in_place_of, scaled, stray, stray_slope, weighted
+from torch_ref.diagnosis.graph.phrases_of_factors import in_place_of, scaled, stray, stray_slope, stray_term, weighted
 from torch_ref.diagnosis.graph.phrases_of_masks import all_counted, always
 from torch_ref.diagnosis.graph.phrases_of_operators import (
     constant,
@@ -109,6 +110,10 @@ TOLD: dict[str, Callable[..., str]] = {
     ),
     "skipped": _skipped,
     "factors exchanged": lambda *_: "the gradients to the two factors are exchanged",
+    "swapped": lambda t, _i, j, k: (
+        f"{formula(t, j, 3, top=False)} and {formula(t, k, 3, top=False)} are exchanged, each stands where the other "
+        "belongs"
+    ),
     "condition swapped": lambda *_: "the two sides of the condition are exchanged",
     "constant outside the root": lambda t, i: (
         f"the constant {inner_constant(t, i)} is added after the root, not under it: √(…) + {inner_constant(t, i)} "
@@ -126,12 +131,10 @@ TOLD: dict[str, Callable[..., str]] = {
     "substituted": substituted,
     "updated": updated,
     "stray": stray,
+    "stray term": stray_term,
     "stray slope": stray_slope,
     "another index": another_index,
-    "divided by a size": lambda t, i, name: (
-        f"divided by {'the batch' if name in t.case.sizes else f'the number of elements of `{name}`'}, "
-        f"not by {argument(t, i, 1)}"
-    ),
+    "divided by a size": divided,
     "inverted": lambda t, i: f"the condition {formula(t, i, 3)} is the wrong way round",
     "in place of": in_place_of,
     "constant in a term": constant_in_a_term,

@@ -8,6 +8,7 @@ from torch.fx import Node
 from torch_ref.diagnosis.factors import Factor
 from torch_ref.diagnosis.graph.formulas import formula
 from torch_ref.diagnosis.graph.naming import argument, subject, told_apart
+from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.slopes import AFTER
 from torch_ref.diagnosis.graph.trace import Trace
 
@@ -16,16 +17,43 @@ SCALINGS = aten.mul.Scalar, aten.mul.Tensor
 
 
 def weighted(trace: Trace, i: int, first: float, second: float) -> str:
-    """Two terms with wrong weights."""
-    told = []
-    for j, weight in enumerate((first, second)):
-        term = trace.nodes[i].args[j]
-        scale = term.args[1] if isinstance(term, Node) and term.target in SCALINGS else None
-        if isinstance(scale, float):
-            told.append(f"{scale * weight + 0.0:.6g} stands in place of {scale:.6g}")
-        else:
-            told.append(f"{argument(trace, i, j)} counts {Factor(weight, ())} times")
-    return " and ".join(told)
+    """Two terms with wrong weights: a missing one first, if one is."""
+    weights = (first, second)
+    parts = [_weighted(trace, i, j, weights) for j in sorted((0, 1), key=lambda j: bool(weights[j]))]
+    return f"{parts[0]}{'' if all(weights) else ','} and {parts[1]}{_smoothing(trace, i, weights)}"
+
+
+def _weighted(trace: Trace, i: int, j: int, weights: tuple[float, float]) -> str:
+    scale, weight = _scale(trace, i, j), weights[j]
+    if all(weights) and scale:
+        return f"{scale * weight:.6g} stands in place of {scale:.6g}"
+    what = argument(trace, i, j)
+    is_named = "`" in what or not scale
+    what = what if is_named else f"the term of weight {scale:.6g}"
+    if not weight:
+        return f"{what} is missing"
+    if not scale:
+        return f"{what} counts {Factor(weight, ())} times"
+    return f"{what} has the weight {scale * weight:.6g}{f', not {scale:.6g}' if is_named else ''}"
+
+
+def _scale(trace: Trace, i: int, j: int) -> float:
+    """The number that a term is multiplied by, or 0."""
+    term = trace.nodes[i].args[j]
+    scale = term.args[1] if isinstance(term, Node) and term.target in SCALINGS else None
+    return scale if isinstance(scale, float) else 0.0
+
+
+def _smoothing(trace: Trace, i: int, weights: tuple[float, float]) -> str:
+    """That these are the target's logarithm, by 1 - ε, and those of all classes, by ε / classes, as torch has it."""
+    target, every = (_scale(trace, i, j) for j in (0, 1))
+    is_smoothed = 0 < every < 1 and abs((1 - target) / every - round((1 - target) / every)) < 1e-9 < 1 - target
+    is_torchs = is_smoothed and not origin_of(trace, i).line
+    return (
+        ": the label smoothing is missing"
+        if is_torchs and not weights[1] and abs(target * weights[0] - 1) < 1e-9
+        else ""
+    )
 
 
 def stray(trace: Trace, i: int, j: int, power: float) -> str:
@@ -36,6 +64,12 @@ def stray(trace: Trace, i: int, j: int, power: float) -> str:
     if power < 0:
         return f"{subject(trace, i)} lacks the factor {what.removeprefix('the ')}{times}, or is divided by it{times}"
     return f"{subject(trace, i)} is multiplied by {what}{times} too often"
+
+
+def stray_term(trace: Trace, i: int, j: int, _power: float) -> str:
+    """A factor too many in what is summed."""
+    summed, factor = argument(trace, i, 0), formula(trace, j, 3, top=False)
+    return f"{summed} · {factor} is summed, not {summed}"
 
 
 def stray_slope(trace: Trace, i: int, j: int, name: str) -> str:

@@ -104,6 +104,12 @@ OF_PLACES: dict[str, Callable[..., str]] = {
     "only the last": lambda t, i, axes: (
         f"only the last along {axes_of(t, i, axes, summed=True)} counts, not the sum over all"
     ),
+    "only the first of each": lambda t, i, _axis: (
+        f"only the first of each sample counts, not the {sum_word(t, i)} over all"
+    ),
+    "only the last of each": lambda t, i, _axis: (
+        f"only the last of each sample counts, not the {sum_word(t, i)} over all"
+    ),
     "another slice": lambda t, i, axis, shift: (
         f"the slice along {axes_of(t, i, [axis])} begins {abs(shift)} too {'late' if shift > 0 else 'early'}"
     ),

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch_ref.diagnosis.graph.alike import Group
 from torch_ref.diagnosis.graph.attempts import Attempts
 from torch_ref.diagnosis.graph.change import Change
+from torch_ref.diagnosis.graph.combined import after_parts, at_one_operator
 from torch_ref.diagnosis.graph.explanation import DIFFERENTIATED, GRADIENTS_ALONE, OF_WRONG, Explanation, Way
 from torch_ref.diagnosis.graph.influence import Influence
 from torch_ref.diagnosis.graph.nodes import is_backward
@@ -20,6 +21,7 @@ from torch_ref.diagnosis.graph.trace import Edits, Trace
 from torch_ref.diagnosis.graph.tracing import NotTracedError
 from torch_ref.results import Comparison
 
+MUCH = 1e3  # times what is allowed of what is 0 by nature: what is wrong in it may be so many times rounding
 SAME = 1e-9  # relative, in float64: what a search takes for the same number, before noise is measured
 
 
@@ -42,9 +44,11 @@ class Search:
     def __post_init__(self) -> None:
         self._yours: list[dict[str, Tensor]] = []
         self.bounds = [_bounds(of) for of in self.comparisons]
-        self.influence = Influence(self.traces[0], self.yours(0))
+        self.influence = Influence(self.traces[0], self.yours(0), self.bounds[0])
         only = {name: tensor for name, tensor in self.yours(0).items() if name in self.wrong}
-        self.of_wrong = Influence(self.traces[0], only)  # what is right may be computed from something else
+        self.of_wrong = Influence(
+            self.traces[0], only, self.bounds[0]
+        )  # what is right may be computed from something else
 
     def yours(self, k: int) -> dict[str, Tensor]:
         """What the candidate gave in the k-th case."""
@@ -61,7 +65,9 @@ class Search:
     def run(self) -> None:
         """Try the simple changes everywhere, then others, then two together, until all that is wrong is explained."""
         attempts = Attempts(self.traces[0], self.yours(0), self.wrong, self.influence, self.of_wrong)
-        for tier in chain(attempts.tiers(), attempts.last(), attempts.at_one_operator(), attempts.pairs(self.parts)):
+        for tier in chain(
+            attempts.tiers(), attempts.last(), at_one_operator(attempts), after_parts(attempts, self.parts)
+        ):
             for attempt in tier:
                 if self.is_late():
                     return
@@ -173,4 +179,7 @@ def _tensors(trace: Trace, comparison: Comparison) -> dict[str, Tensor]:
 
 
 def _bounds(comparison: Comparison) -> dict[str, float]:
-    return {name: max(SAME * line.largest, 4 * line.allowed) for name, line in comparison.lines.items()}
+    return {
+        name: max(SAME * line.largest, line.allowed * (4 if line.largest > line.allowed else MUCH))
+        for name, line in comparison.lines.items()
+    }

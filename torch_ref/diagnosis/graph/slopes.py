@@ -2,16 +2,26 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.change import SIMPLE, Change
+from torch_ref.diagnosis.graph.influence import Influence
 from torch_ref.diagnosis.graph.nodes import Values, is_backward, is_real
 from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.vocabulary import operator
+
+
+def _leaky(a: float, x: Tensor, _y: Tensor) -> Tensor:
+    return torch.where(x > 0, torch.ones_like(x), a)
+
+
+aten: Any = torch.ops.aten
+
 
 # Of the input x and the output y of an activation.
 FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -45,6 +55,7 @@ FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "1 where x > 0, else y + 1": lambda x, y: torch.where(x > 0, 1.0, y + 1),
     "1 where x > 0, else y": lambda x, y: torch.where(x > 0, 1.0, y),
     "x σ′(x), without its first term σ(x)": lambda x, _: x * x.sigmoid() * (1 - x.sigmoid()),
+    **{f"1 where x > 0, else {a}": partial(_leaky, a) for a in (0.01, 0.05, 0.1, 0.2, 0.25, 0.3)},
     "y / x": lambda x, y: y / x,
     "1 / x": lambda x, _: 1 / x,
     "2 x": lambda x, _: 2 * x,
@@ -91,19 +102,47 @@ def _slope(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         return torch.autograd.grad(f(leaf).sum(), leaf)[0]
 
 
+SIDES: dict[str, Callable[[Tensor], Tensor]] = {"": torch.ones_like, "eˣ": lambda x: x.clamp(max=0).exp()}
+LEAST = 1e-9  # a slope
+CONSTANTS = aten.full.default, aten.scalar_tensor.default, aten.zeros_like.default, aten.zeros.default
 LINEAR = {"mul", "div", "add", "sub", "rsub", "neg", "cumsum", "flip"}  # others say better what is wrong with these
 
 
 def slopes(trace: Trace, i: int) -> Iterator[Change]:
     """Every other formula, where this node is the last of the backward pass of an activation."""
     if found := activation_of(trace, i):
-        operator = str(trace.nodes[found[1]].meta.get("original_aten"))
+        operator = _operator(trace, found[1])
         if "log_softmax" in operator:  # to pass it on is to leave out the softmax part, which has a name
             return
-        if operator.removeprefix("aten.").partition(".")[0] in LINEAR:
-            return
         for name in FORMULAS if "softmax" not in operator else ("1",):
-            yield Change(SIMPLE, "slope", (name,), partial(_by, name))
+            has_slope = operator == "leaky_relu" and name.startswith("1 where x > 0, else 0.")
+            if operator not in LINEAR and not has_slope:  # that it is another one is said of it
+                yield Change(SIMPLE, "slope", (name,), partial(_by, name))
+
+
+def of_two_sides(trace: Trace, i: int, influence: Influence) -> Iterator[Change]:
+    """A slope of its own on each side of 0, such that the gradient there is what the candidate has."""
+    if (found := activation_of(trace, i)) and i in influence.jacobians:
+        x, g = trace.values[found[0]], trace.values[found[2]]
+        operator = _operator(trace, found[1])
+        is_activation = operator not in {*LINEAR, "leaky_relu"} and "softmax" not in operator
+        for name in SIDES if is_activation and (x > 0).any() and (x < 0).any() else ():
+            above, below = g * (x > 0), torch.where(x > 0, 0.0, g * SIDES[name](x))
+            if weights := influence.weights(i, [above, below]):
+                a, b = (float(f"{weight:.6g}") for weight in weights)
+                below_0 = f"{b:g} {name}" if name and b != 1 else name or f"{b:g}"
+                side = f"{a:g} where x > 0, else {below_0}"
+                if min(abs(a), abs(b), abs(a - b) + bool(name)) > LEAST:  # others say that one is 0, or both are alike
+                    yield Change(SIMPLE, "slope", (side,), partial(_by_sides, a, b, name))
+
+
+def _by_sides(a: float, b: float, name: str, trace: Trace, values: Values, node: Node) -> Tensor:
+    x, _, g = activation_of(trace, trace.position[node]) or (0, 0, 0)
+    return values[g] * torch.where(values[x] > 0, a, b * SIDES[name](values[x]))  # type: ignore[no-any-return]
+
+
+def _operator(trace: Trace, i: int) -> str:
+    return str(trace.nodes[i].meta.get("original_aten")).removeprefix("aten.").partition(".")[0]
 
 
 def _by(name: str, trace: Trace, values: Values, node: Node) -> Tensor:
@@ -139,6 +178,6 @@ def _from_outside(trace: Trace, block: Sequence[int], *, backward: bool) -> list
     sources = {trace.position[source] for j in block for source in trace.nodes[j].all_input_nodes} - set(block)
     given = [j for j in sources if is_real(trace.values[j])]
     if not backward:
-        return given
+        return [j for j in given if trace.nodes[j].target not in CONSTANTS]
     upstream = {j for j, name in enumerate(trace.names) if name in trace.case.upstream}
     return [j for j in given if is_backward(trace.nodes[j]) or j in upstream]

@@ -15,6 +15,7 @@ from torch_ref.diagnosis.graph.influence import Influence
 from torch_ref.diagnosis.graph.nodes import Values, is_backward, is_real
 from torch_ref.diagnosis.graph.signs import SILENT
 from torch_ref.diagnosis.graph.slopes import AFTER, FORMULAS
+from torch_ref.diagnosis.graph.sums import SUM_OPERATORS
 from torch_ref.diagnosis.graph.trace import Trace
 
 ELEMENTS = 2**20  # of what is computed at once
@@ -34,6 +35,10 @@ def stray(trace: Trace, i: int, influence: Influence) -> Iterator[Change]:
             changes.append(Change(rank, "stray", (j, power), partial(_times, j, power)))
         names = AFTER if is_real(value) and value.shape == trace.values[i].shape else ()
         changes += [Change(OTHERS, "stray slope", (j, name), partial(_times_slope, j, name)) for name in names]
+    if trace.nodes[i].target in SUM_OPERATORS:
+        of_terms = trace.arg(trace.nodes[i], 0, trace.values)
+        known = [j for j in _known(trace, of_terms.shape) if is_real(of_terms)]
+        changes += [Change(OTHERS, "stray term", (j, 1), partial(_of_products, j)) for j in known]
     yield from _fitting(trace, i, influence, changes)
 
 
@@ -118,6 +123,12 @@ def _is_sum_with_constant(node: Node) -> bool:
 
 def _times(j: int, power: float, trace: Trace, values: Values, node: Node) -> Tensor:
     return _product(values[trace.position[node]], values[j] if power == 1 else values[j] ** power)
+
+
+def _of_products(j: int, trace: Trace, values: Values, node: Node) -> Tensor:
+    """A sum, or a mean, of terms that are multiplied by a value."""
+    terms = _product(trace.arg(node, 0, values), values[j])
+    return trace.call(node, values, [terms, *node.args[1:]])  # type: ignore[no-any-return]
 
 
 def _times_slope(j: int, name: str, trace: Trace, values: Values, node: Node) -> Tensor:

@@ -1,6 +1,6 @@
 """A sum or a mean over other axes, of fewer terms, one for the other, or none."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain, combinations
 from typing import Any
@@ -41,6 +41,8 @@ def sums(trace: Trace, node: Node, value: Tensor) -> Iterator[Change]:
         if set(others) != axes and (summed.dim() < 6 or len(axes.symmetric_difference(others)) < 3):
             yield Change(SUMS, "over other axes", (others, tuple(sorted(axes)), summed.dim()), partial(_over, others))
     for what, part in ("first", slice(0, 1)), ("last", slice(-1, None)):
+        for axis in _merged_axes(trace, summed, axes):
+            yield Change(SUMS, f"only the {what} of each", (axis,), partial(_of_part_of_each, part, axis))
         yield Change(SUMS, f"only the {what}", (tuple(sorted(axes)),), partial(_of_part, part))
         for axis in axes if len(axes) > 1 else ():
             yield Change(SUMS, f"only the {what}", ((axis,),), partial(_of_part, part, only=axis))
@@ -68,9 +70,8 @@ def _is_mask(argument: Any) -> bool:
 
 def _merged(trace: Trace, value: Tensor) -> Iterator[Change]:
     """Where an axis is the batch and another one in one, over one of these two besides."""
-    batch = trace.case.sizes.get("batch", 0)
     for axis, size in enumerate(value.shape):
-        if batch > 1 and size > batch and not size % batch:
+        if _is_merged(trace, size):
             for of_batch in (True, False):
                 yield Change(SUMS, "over a merged axis", (axis, of_batch), partial(_of_merged, axis, of_batch))
 
@@ -80,6 +81,23 @@ def _of_merged(axis: int, of_batch: bool, trace: Trace, values: Values, node: No
     parts = value.unflatten(axis, (trace.case.sizes["batch"], -1))
     other = operator(parts, axis if of_batch else axis + 1, keepdim=True)
     return other.expand_as(parts).reshape(value.shape)  # type: ignore[no-any-return]
+
+
+def _merged_axes(trace: Trace, summed: Tensor, axes: Iterable[int]) -> list[int]:
+    """Of these axes those that may be several in one; a tensor of many axes has none."""
+    return [axis for axis in axes if summed.dim() < 4 and _is_merged(trace, summed.shape[axis])]
+
+
+def _is_merged(trace: Trace, size: int) -> bool:
+    """Whether an axis may be the batch and another one in one."""
+    batch = trace.case.sizes.get("batch", 0)
+    return batch > 1 and size > batch and not size % batch
+
+
+def _of_part_of_each(part: slice, axis: int, trace: Trace, values: Values, node: Node) -> Tensor:
+    """Of an axis that is the batch and another one in one, the first or the last of each sample."""
+    parts = trace.arg(node, 0, values).unflatten(axis, (trace.case.sizes["batch"], -1))
+    return trace.call(node, values, [parts.movedim(axis + 1, 0)[part].sum(0), *node.args[1:]])  # type: ignore[no-any-return]
 
 
 def _over(axes: tuple[int, ...], trace: Trace, values: Values, node: Node) -> Tensor:

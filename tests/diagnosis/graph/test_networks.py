@@ -1,0 +1,111 @@
+"""Mistakes in networks with a loss, each planted small: what is named, and where."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from tests.diagnosis.graph.test_search import findings_of
+from torch_ref import Reference
+
+
+def normal(inputs=(3,), targets=(2,)):
+    return lambda rng, batch: (rng.standard_normal((batch, *inputs)), rng.standard_normal((batch, *targets)))
+
+
+class Normed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm = nn.Linear(3, 2), nn.BatchNorm1d(2)
+
+    def forward(self, x):
+        return torch.tanh(self.norm(self.first(x)))
+
+
+def of_normed(power):
+    """By how many powers of 1/σ the gradient of the norm is multiplied: 1 is right."""
+
+    def candidate(x, t, W, b, gamma, beta):
+        Z = x @ W.T + b
+        r = 1 / np.sqrt(Z.var(0) + 1e-5)
+        N = (Z - Z.mean(0)) * r
+        S = np.tanh(N * gamma + beta)
+        dG = 2 * (S - t) / t.size * (1 - S**2)
+        dN = dG * gamma
+        dZ = r**power * (dN - dN.mean(0) - N * (dN * N).mean(0))
+        return ((S - t) ** 2).mean(), (dZ.T @ x, dZ.sum(0), (dG * N).sum(0), dG.sum(0))
+
+    return candidate
+
+
+def of_hinge(x, t, W, b):
+    """Without the mask of the samples that are right by a margin: which often are all of them."""
+    margin = 1 - t * (x @ W.T + b)
+    g = -t / len(x)
+    return margin.clip(0).mean(), (g.T @ x, g.sum(0))
+
+
+def of_leaky(x, t, W, b, V, c):
+    """A slope of 0.01 below 0, in the backward pass of both ReLUs."""
+    G1 = x @ W.T + b
+    S1 = G1.clip(0)
+    G2 = S1 @ V.T + c
+    S2 = G2.clip(0)
+    dG2 = 2 * (S2 - t) / t.size * np.where(G2 > 0, 1, 0.01)
+    dG1 = dG2 @ V * np.where(G1 > 0, 1, 0.01)
+    return ((S2 - t) ** 2).mean(), (dG1.T @ x, dG1.sum(0), dG2.T @ S1, dG2.sum(0))
+
+
+def smoothed(o, t):
+    log_P = o.log_softmax(-1)
+    target, every = -log_P.gather(1, t[:, None])[:, 0], -log_P.mean(-1)
+    return (0.9 * target + 0.1 * every).mean()
+
+
+def of_smoothed(x, t, W, b):
+    """Without the smoothing in the gradient."""
+    Z = x @ W.T + b
+    log_P = Z - np.log(np.exp(Z).sum(1, keepdims=True))
+    one_hot = np.eye(3)[t]
+    g = (np.exp(log_P) - one_hot) / len(x)
+    return -((0.9 * one_hot + 0.1 / 3) * log_P).sum(1).mean(), (g.T @ x, g.sum(0))
+
+
+def draw_labels(rng, batch):
+    return rng.standard_normal((batch, 4)), rng.integers(0, 3, batch)
+
+
+NORMED = Reference(Normed(), F.mse_loss, normal(), batch=(3, 9))
+HINGE = Reference(nn.Linear(3, 1), lambda o, t: torch.relu(1 - o * t).mean(), normal(targets=(1,)))
+
+RELUS = Reference(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2), nn.ReLU()), F.mse_loss, normal())
+
+KINDS = {
+    "1/σ twice": (NORMED, of_normed(2), "the factor 1/σ is applied twice, in the backward pass of the batch norm"),
+    "√(1/σ)": (
+        NORMED,
+        of_normed(0.5),
+        "lacks the factor √(1/σ), or is divided by it, in the backward pass of the batch",
+    ),
+    "slopes": (RELUS, of_leaky, "the derivative of the ReLU is computed as 1 where x > 0, else 0.01"),
+    "smoothing": (
+        Reference(nn.Linear(4, 3), nn.CrossEntropyLoss(label_smoothing=0.1), draw_labels),
+        of_smoothed,
+        "the term of weight 0.9 has the weight 1: the label smoothing is missing, in the function",
+    ),
+    "a term": (
+        Reference(nn.Linear(4, 3), smoothed, draw_labels),
+        of_smoothed,
+        "`0.1 * every` is missing, and `0.9 * target` has the weight 1, not 0.9, in the function",
+    ),
+    "hinge": (HINGE, of_hinge, "the derivative of the ReLU is missing"),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_kind_of_mistake_is_named(name):
+    reference, candidate, words = KINDS[name]
+    found = findings_of(candidate, reference)
+    assert any(words in of.text for of in found), found
+    assert not any(of.kind == "chain" for of in found), found
