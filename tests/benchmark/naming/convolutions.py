@@ -166,7 +166,7 @@ KINDS = (
         Operator(nn.MaxPool2d(2), draw(2, 4, 4)),
         max_pool,
         {
-            "to every element": "all are counted, those that are left out too",
+            "to every element": "every element of a window gets the gradient, not the largest alone",
             "to the first of a window": "the first element of each window gets the gradient, not the largest",
             "averaged": "1/4 × autograd's",
             "rows and columns exchanged": "the right numbers, but transposed, its axes in the order",

@@ -122,6 +122,6 @@ KINDS = (
         "mean of tokens",
         Operator(masked_mean, draw_ids),
         bag,
-        {"padding counted": "all are counted, also those that `keep` leaves out"},
+        {"padding counted": "divided by the number of all elements of `keep` along axis 1, not by Σ (`ids` ≠ 0)"},
     ),
 )

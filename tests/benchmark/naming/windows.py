@@ -107,7 +107,10 @@ KINDS = (
         "max pooling, overlapping",
         Operator(lambda x: F.max_pool1d(x, SIZE, STEP), draw(x=(0, 2, 9))),
         max_pool,
-        {"to every element": "all are counted, those that are left out too", "overlaps overwritten": OVERWRITTEN},
+        {
+            "to every element": "every element of a window gets the gradient, not the largest alone",
+            "overlaps overwritten": OVERWRITTEN,
+        },
     ),
     Kind(
         "dilated convolution",

@@ -32,15 +32,24 @@ SQUASHED = aten.sigmoid.default, aten.tanh.default, aten.relu.default
 MOVED = aten.clone.default, aten.view.default, aten.squeeze.dims, aten.slice.Tensor, aten.alias.default
 
 
-def letters_of(module: nn.Module) -> dict[str, str]:
-    """What is noted of all that is computed within a module: the letters of its gates in their order."""
-    return {"letters": LETTERS[type(module)]} if type(module) in LETTERS else {}
+def letters_of(module: nn.Module) -> dict[str, Any]:
+    """What is noted of all that is computed within a module: the letters of its gates; whether it runs all steps."""
+    is_layer = isinstance(module, nn.RNNBase)
+    return {"letters": LETTERS[type(module)], "layer": is_layer} if type(module) in LETTERS else {}
 
 
 def letters_at(trace: Trace, i: int) -> str | None:
     """The letters of the gates of the module that a node of either pass is of; None for any other than those."""
-    noted = [trace.nodes[j].meta.get("custom", {}) for j in trace.blocks.get(trace.number(i), ())]
-    return next((str(of["letters"]) for of in noted if "letters" in of), None)
+    return next((str(of["letters"]) for of in _noted(trace, i) if "letters" in of), None)
+
+
+def is_of_layer(trace: Trace, i: int) -> bool:
+    """Whether a node of either pass is of one of those modules that run all the steps by themselves."""
+    return any(of.get("layer") for of in _noted(trace, i))
+
+
+def _noted(trace: Trace, i: int) -> list[dict[str, Any]]:
+    return [trace.nodes[j].meta.get("custom", {}) for j in trace.blocks.get(trace.number(i), ())]
 
 
 @cache

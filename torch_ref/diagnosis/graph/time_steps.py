@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from torch_ref.diagnosis.graph.gates import letters_at
+from torch_ref.diagnosis.graph.gates import is_of_layer
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.trace import Trace
@@ -39,8 +39,8 @@ def steps(trace: Trace) -> dict[int, Step]:
         if WRITTEN in operators.values():  # into a part, which is selected first
             operators = {number: name for number, name in operators.items() if name == WRITTEN}  # noqa: PLW2901  # those
         numbers, names = list(operators), list(operators.values())
-        is_recurrent = letters_at(trace, trace.blocks[numbers[0]][0]) is not None
-        for start, period, count in _runs(names) if is_recurrent else [(0, _period(names), 0)]:
+        is_layer = is_of_layer(trace, trace.blocks[numbers[0]][0])
+        for start, period, count in _runs(names) if is_layer else [(0, _period(names), 0)]:
             run = numbers[start : start + period * count or None]
             for k, number in enumerate(run):
                 found[number] = Step(start + k % period, k // period, len(run) // period)

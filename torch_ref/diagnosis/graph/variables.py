@@ -67,7 +67,8 @@ def _one_of_a_row(trace: Trace, i: int) -> str:
     if not names or is_backward(node) or node.target not in PARTS:
         return ""
     parts = [j for j in trace.blocks.get(trace.number(i), ()) if trace.nodes[j].target is node.target]
-    return names[parts.index(i)] if len(parts) == len(names) else ""
+    goes_on = any(origin_of(trace, user).line == origin_of(trace, i).line for user in trace.users[i])
+    return names[parts.index(i)] if len(parts) == len(names) and not goes_on else ""
 
 
 def _frames(trace: Trace, i: int) -> tuple[str, ...]:
