@@ -18,7 +18,7 @@ def entry(trace: Trace, influence: Influence, wrong: frozenset[str], right: froz
     able = [group for group in in_loops + single if wrong <= trace.reached(group) and influence.tells(group, wrong)]
     found = [group for group in able if influence.may_explain(frozenset(group)) and not trace.reached(group) & right]
     if not found:
-        return _in_the_end(trace, wrong, right)
+        return _in_the_end(trace, wrong, right) or _before_the_first(trace, in_loops + single, wrong, right)
     first, last = (pick(found, key=lambda group: len(trace.after(group))) for pick in (max, min))
     early, late = (_told(trace, group) for group in (first, last))
     before = {trace.position[node] for i in first for node in trace.nodes[i].all_input_nodes} - set(first)
@@ -44,11 +44,20 @@ def _joins(trace: Trace, first: Group, last: Group) -> bool:
     return not (given & trace.gradients) <= path
 
 
+def _before_the_first(trace: Trace, groups: list[Group], wrong: frozenset[str], right: frozenset[str]) -> str:
+    """The last gradient from which all that is wrong is computed, where the numbers do not tell more."""
+    common = [group for group in groups if wrong <= trace.reached(group) and not trace.reached(group) & right]
+    if len(wrong) < 2 or not common:
+        return ""
+    last = _told(trace, min(common, key=lambda group: len(trace.after(group))))
+    return f"if it is one mistake at one place, it is in the backward pass of {last}, or before that"
+
+
 def _in_the_end(trace: Trace, wrong: frozenset[str], right: frozenset[str]) -> str:
     """Of each wrong tensor: that what comes in at its operator is right, if it gives something right as well."""
     told = []
     for name in sorted(wrong):
-        parts = addends(trace, trace.outputs[name])
+        parts = [i for i in addends(trace, trace.outputs[name]) if trace.nodes[i].op == "call_function"]
         block = {j for i in parts for j in trace.blocks.get(trace.number(i), ())}
         given = {trace.position[node] for i in block for node in trace.nodes[i].all_input_nodes}
         comes_in = [j for j in given - block if j in trace.gradients and name in trace.reach[j]]

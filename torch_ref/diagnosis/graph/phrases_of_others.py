@@ -10,17 +10,20 @@ from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.uses import step_of
 from torch_ref.diagnosis.graph.vocabulary import operator
 
+BETWEEN = "what lies between"
 MOST = 4  # operators that are told
 
 
 def another(trace: Trace, i: int, j: int, other: int, taken: int) -> str:
     """A value that is another one's."""
     is_term = is_backward(trace.nodes[other]) and other not in trace.gradients
-    what, right = formula(trace, other, 3, top=False) if is_term else named(trace, other), argument(trace, i, j)
+    name = formula(trace, other, 3, top=False) if is_term else named(trace, other)
+    what, right = subject(trace, other) if other in trace.gradients else name, argument(trace, i, j)
     if taken in trace.after([other]) and taken in trace.gradients and other in trace.gradients:
         if trace.nodes[taken].meta.get("is_gradient_acc"):
             return f"{subject(trace, other)} stands in place of the sum of all that comes in"
-        return f"{subject(trace, other)} is passed on as it is: {left_between(trace, other, taken)} is skipped"
+        if (left := left_between(trace, other, taken)) != BETWEEN:
+            return f"{subject(trace, other)} is passed on as it is: {left} is skipped"
     what = as_taken(trace, taken, other, what)
     if what != right:
         return f"{what} is used in place of {right}"
@@ -52,7 +55,7 @@ def left_between(trace: Trace, start: int, end: int) -> str:
         if trace.number(i) != trace.number(start) and trace.number(i) >= 0 and trace.nodes[i].target not in SILENT
     )
     if not 0 < len(names) < MOST:
-        return "what lies between"
+        return BETWEEN
     return f"the backward pass of {' and of '.join(names)}"
 
 

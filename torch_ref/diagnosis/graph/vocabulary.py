@@ -180,7 +180,7 @@ NAMES = {
     "add": "addition",
     "sub": "difference",
     "masked_fill": "mask",
-    "where": "mask",
+    "where": "`torch.where`",
     "clone": "copy",
     "copy": "assignment",
     "as_strided": "selection",
