@@ -76,12 +76,41 @@ def draw_labels(rng, batch):
     return rng.standard_normal((batch, 4)), rng.integers(0, 3, batch)
 
 
+def of_line(of_all=lambda x: x, of_weight=lambda x: x, of_targets=lambda t: t):
+    """The data taken otherwise: everywhere, or in the gradient to the weight alone."""
+
+    def candidate(x, t, W, b):
+        x, t = of_all(x), of_targets(t)
+        off = x @ W.T + b - t
+        g = 2 * off / off.size
+        return (off**2).mean(), (g.T @ of_weight(x), g.sum(0))
+
+    return candidate
+
+
+def centered(x):
+    return x - x.mean(0)
+
+
 NORMED = Reference(Normed(), F.mse_loss, normal(), batch=(3, 9))
 HINGE = Reference(nn.Linear(3, 1), lambda o, t: torch.relu(1 - o * t).mean(), normal(targets=(1,)))
 
 RELUS = Reference(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2), nn.ReLU()), F.mse_loss, normal())
 
+LINE = Reference(nn.Linear(3, 2), F.mse_loss, normal(), batch=(2, 9))
+
 KINDS = {
+    "centered": (
+        LINE,
+        of_line(centered),
+        "`inputs` is centered (minus its mean along axis 0) before it is used, which",
+    ),
+    "centered in a gradient": (
+        LINE,
+        of_line(of_weight=centered),
+        "the backward pass takes `inputs` centered (minus its mean along axis 0), the forward pass takes it as",
+    ),
+    "shifted": (LINE, of_line(of_targets=lambda t: np.roll(t, 1, 0)), "`targets` is shifted by one sample before"),
     "1/σ twice": (NORMED, of_normed(2), "the factor 1/σ is applied twice, in the backward pass of the batch norm"),
     "√(1/σ)": (
         NORMED,

@@ -108,6 +108,7 @@ TOLD: dict[str, Callable[..., str]] = {
         f"each prediction is compared with every one of {name}, not with its own: shapes such as (batch, 1) and "
         "(batch,) are broadcast to (batch, batch); give both the same shape"
     ),
+    "data": lambda _t, _i, text: text,
     "skipped": _skipped,
     "factors exchanged": lambda *_: "the gradients to the two factors are exchanged",
     "swapped": lambda t, _i, j, k: (
