@@ -138,3 +138,19 @@ def test_a_kind_of_mistake_is_named(name):
     found = findings_of(candidate, reference)
     assert any(words in of.text for of in found), found
     assert not any(of.kind == "chain" for of in found), found
+
+
+def test_where_the_numbers_do_not_tell_what_is_right_tells_where_a_mistake_is():
+    def candidate(x, t, W, b, V, c):
+        G1 = x @ W.T + b
+        S1 = G1.clip(0)
+        G2 = S1 @ V.T + c
+        dG2 = 2 * (G2.clip(0) - t) / t.size * (G2 > 0)
+        dG1 = dG2 @ V * (G1 > 0)
+        return ((G2.clip(0) - t) ** 2).mean(), (np.sin(3 * dG1.T @ x), np.sin(3 * dG1.sum(0)), dG2.T @ S1, dG2.sum(0))
+
+    found = [finding.text for finding in findings_of(candidate, RELUS)]
+    assert (
+        "if it is one mistake that makes all of these wrong, it is in the backward pass of the linear layer in `2` "
+        "(Linear), of the ReLU in `1` (ReLU), or between the two, going back."
+    ) in found
