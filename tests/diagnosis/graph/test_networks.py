@@ -39,6 +39,16 @@ def of_normed(power):
     return candidate
 
 
+def of_untrained(x, t, W, b, gamma, beta):
+    """As in evaluation mode, with the statistics that a norm begins with."""
+    Z = x @ W.T + b
+    r = 1 / np.sqrt(1 + 1e-5)
+    S = np.tanh(Z * r * gamma + beta)
+    dG = 2 * (S - t) / t.size * (1 - S**2)
+    dZ = dG * gamma * r
+    return ((S - t) ** 2).mean(), (dZ.T @ x, dZ.sum(0), (dG * Z * r).sum(0), dG.sum(0))
+
+
 def of_hinge(x, t, W, b):
     """Without the mask of the samples that are right by a margin: which often are all of them."""
     margin = 1 - t * (x @ W.T + b)
@@ -112,6 +122,11 @@ KINDS = {
     ),
     "shifted": (LINE, of_line(of_targets=lambda t: np.roll(t, 1, 0)), "`targets` is shifted by one sample before"),
     "1/σ twice": (NORMED, of_normed(2), "the factor 1/σ is applied twice, in the backward pass of the batch norm"),
+    "untrained": (
+        NORMED,
+        of_untrained,
+        "computed ones, as in evaluation mode before training, in the forward pass, in the",
+    ),
     "√(1/σ)": (
         NORMED,
         of_normed(0.5),
