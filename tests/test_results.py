@@ -6,6 +6,8 @@ from numpy_impl import loss_and_grads
 from tests.comparing import compared, draw
 from tests.planted import changed
 from torch_ref import TwoLayers
+from torch_ref.precision import FLOAT64
+from torch_ref.results import Line
 
 
 def test_a_comparison_in_one_line_a_tensor():
@@ -46,6 +48,11 @@ def shift_first(grad, _):
     wrong = grad.copy()
     wrong[0, 0] += 1
     return wrong
+
+
+def test_what_is_off_by_little_more_than_is_allowed_reads_as_more():
+    line = Line("loss", FLOAT64, 1.0, error=1.171e-9, allowed=1.1702e-9, yours=1.0, autograd=1.0)
+    assert str(line).endswith("off by 1.171e-09 (allowed 1.17e-09)")
 
 
 def test_cases_that_prove_nothing_are_counted():

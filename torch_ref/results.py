@@ -75,7 +75,17 @@ class Line:
         where = f"[{', '.join(map(str, self.index))}]" if self.index else ""
         digits = np.dtype(self.precision.array).type  # each digit that the format has, and no more
         values = f"yours {digits(self.yours)!s}, autograd {digits(self.autograd)!s}"
-        return f"{self.label}{where}: {values}, off by {self.error:.4g} (allowed {self.allowed:.2g})"
+        off, most = _told_apart(self.error, self.allowed)
+        return f"{self.label}{where}: {values}, off by {off} (allowed {most})"
+
+
+def _told_apart(error: float, allowed: float) -> tuple[str, str]:
+    """Both in as few digits as show which is more."""
+    for digits in range(2, 18):
+        off, most = f"{error:.{max(4, digits)}g}", f"{allowed:.{digits}g}"
+        if (float(off) > float(most)) == (error > allowed):
+            break
+    return off, most
 
 
 @dataclass(frozen=True)

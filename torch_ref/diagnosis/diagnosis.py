@@ -16,6 +16,7 @@ from torch_ref.diagnosis.forms import forms, precision, shuffled
 from torch_ref.diagnosis.graph.detector import STOPPED, graph_edits
 from torch_ref.diagnosis.patterns import patterns
 from torch_ref.diagnosis.sizes import only_for
+from torch_ref.diagnosis.unstable import loses_digits
 from torch_ref.diagnosis.widened import right_when_wider, widest
 from torch_ref.errors import UnusableError
 from torch_ref.outcome import Outcome
@@ -34,7 +35,7 @@ def explain_failure(candidate: Candidate, reference: BaseReference, outcome: Out
     judged = [outcome.saturated] if failure.case.saturated else [outcome.ordinary, *outcome.asides.values()]
     sizes = [of for summary in judged for of in summary.outcomes]
     conditions = only_for([*sizes, (failure.case.sizes, False)], tuple(failure.autograd))
-    if lost := list(right_when_wider(evidence, failure)):
+    if lost := [*right_when_wider(evidence, failure), *loses_digits(candidate, reference, failure)]:
         outcome.findings = lost + conditions
     elif any(comparison.breach for comparison in evidence.comparisons) or not evidence.wrong:
         outcome.findings = conditions

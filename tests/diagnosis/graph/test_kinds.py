@@ -80,6 +80,20 @@ def draw_stepwise(rng, batch):
     return {"input": normal_((batch, 4, 3)), "weight": normal_((3, 3)), "bias": normal_(3)}
 
 
+def max_pooled(x):
+    return F.max_pool2d(x, 2)
+
+
+def of_max_pooled(wrong):
+    def candidate(g, x):
+        windows = x.reshape(len(x), 2, 2, 2, 3, 2).swapaxes(3, 4)
+        largest = windows.max((4, 5), keepdims=True)
+        dx = g[..., None, None] * (np.full(windows.shape, 0.25) if wrong == "shared" else windows == largest)
+        return largest[..., 0, 0], ((dx if wrong == "in a row" else dx.swapaxes(3, 4)).reshape(x.shape),)
+
+    return candidate
+
+
 def clamped(x):
     return x.clamp(-0.5, 0.5)
 
@@ -332,6 +346,18 @@ KINDS = {
         of_stepwise(lambda g, x: (g * x).sum((0, 1))),
         draw_stepwise,
         "`upstream` · `input` is summed, not `upstream`",
+    ),
+    "shared": (
+        max_pooled,
+        of_max_pooled("shared"),
+        normal(x=(2, 4, 6)),
+        "each element of a window gets the same share",
+    ),
+    "in a row": (
+        max_pooled,
+        of_max_pooled("in a row"),
+        normal(x=(2, 4, 6)),
+        "the windows are laid out one after another",
     ),
     "clamp": (clamped, of_clamped, normal(x=(4,)), "the derivative of the clamp is missing"),
     "index": (rows_by_two_indices, of_rows, draw_rows, "the index is `src`, not `dst`"),

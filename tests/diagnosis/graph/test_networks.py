@@ -39,6 +39,16 @@ def of_normed(power):
     return candidate
 
 
+def of_untrained(x, t, W, b, gamma, beta):
+    """As in evaluation mode, with the statistics that a norm begins with."""
+    Z = x @ W.T + b
+    r = 1 / np.sqrt(1 + 1e-5)
+    S = np.tanh(Z * r * gamma + beta)
+    dG = 2 * (S - t) / t.size * (1 - S**2)
+    dZ = dG * gamma * r
+    return ((S - t) ** 2).mean(), (dZ.T @ x, dZ.sum(0), (dG * Z * r).sum(0), dG.sum(0))
+
+
 def of_hinge(x, t, W, b):
     """Without the mask of the samples that are right by a margin: which often are all of them."""
     margin = 1 - t * (x @ W.T + b)
@@ -76,13 +86,47 @@ def draw_labels(rng, batch):
     return rng.standard_normal((batch, 4)), rng.integers(0, 3, batch)
 
 
+def of_line(of_all=lambda x: x, of_weight=lambda x: x, of_targets=lambda t: t):
+    """The data taken otherwise: everywhere, or in the gradient to the weight alone."""
+
+    def candidate(x, t, W, b):
+        x, t = of_all(x), of_targets(t)
+        off = x @ W.T + b - t
+        g = 2 * off / off.size
+        return (off**2).mean(), (g.T @ of_weight(x), g.sum(0))
+
+    return candidate
+
+
+def centered(x):
+    return x - x.mean(0)
+
+
 NORMED = Reference(Normed(), F.mse_loss, normal(), batch=(3, 9))
 HINGE = Reference(nn.Linear(3, 1), lambda o, t: torch.relu(1 - o * t).mean(), normal(targets=(1,)))
 
 RELUS = Reference(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2), nn.ReLU()), F.mse_loss, normal())
 
+LINE = Reference(nn.Linear(3, 2), F.mse_loss, normal(), batch=(2, 9))
+
 KINDS = {
+    "centered": (
+        LINE,
+        of_line(centered),
+        "`inputs` is centered (minus its mean along axis 0) before it is used, which",
+    ),
+    "centered in a gradient": (
+        LINE,
+        of_line(of_weight=centered),
+        "the backward pass takes `inputs` centered (minus its mean along axis 0), the forward pass takes it as",
+    ),
+    "shifted": (LINE, of_line(of_targets=lambda t: np.roll(t, 1, 0)), "`targets` is shifted by one sample before"),
     "1/σ twice": (NORMED, of_normed(2), "the factor 1/σ is applied twice, in the backward pass of the batch norm"),
+    "untrained": (
+        NORMED,
+        of_untrained,
+        "computed ones, as in evaluation mode before training, in the forward pass, in the",
+    ),
     "√(1/σ)": (
         NORMED,
         of_normed(0.5),
@@ -109,3 +153,20 @@ def test_a_kind_of_mistake_is_named(name):
     found = findings_of(candidate, reference)
     assert any(words in of.text for of in found), found
     assert not any(of.kind == "chain" for of in found), found
+
+
+def test_where_the_numbers_do_not_tell_what_is_right_tells_where_a_mistake_is():
+    def candidate(x, t, W, b, V, c):
+        G1 = x @ W.T + b
+        S1 = G1.clip(0)
+        G2 = S1 @ V.T + c
+        dG2 = 2 * (G2.clip(0) - t) / t.size * (G2 > 0)
+        dG1 = dG2 @ V * (G1 > 0)
+        return ((G2.clip(0) - t) ** 2).mean(), (np.sin(3 * dG1.T @ x), np.sin(3 * dG1.sum(0)), dG2.T @ S1, dG2.sum(0))
+
+    found = [finding.text for finding in findings_of(candidate, RELUS)]
+    assert (
+        "if it is one mistake that makes all of these wrong, it is in the backward pass of the linear layer in `2` "
+        "(Linear) (in the gradient to the ReLU of `1`), of the ReLU in `1` (ReLU) (in the gradient to the linear layer "
+        "of `0`), or between the two, going back."
+    ) in found

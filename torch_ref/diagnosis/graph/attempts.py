@@ -11,6 +11,7 @@ from torch import Tensor
 
 from torch_ref.diagnosis.graph.alike import Group, groups, in_steps, same_source
 from torch_ref.diagnosis.graph.change import PLACES, SIMPLE, SUMS, Change
+from torch_ref.diagnosis.graph.data_changed import data_changed
 from torch_ref.diagnosis.graph.edges import edges
 from torch_ref.diagnosis.graph.edits import edits
 from torch_ref.diagnosis.graph.elementwise import elementwise
@@ -68,6 +69,7 @@ class Attempts:
         for some in same, back:
             for rank in range(PLACES):
                 yield self.of_rank(Way.BACKWARD, some, of_back, rank)
+        yield data_changed(first, self.wrong)
         yield self._each(same, partial(uses, first, of_steps=True))
         for some, some_there, others in (same, same_there, same), (back, there, alone):
             yield self._each(some, partial(edges, first, changes=of_either))

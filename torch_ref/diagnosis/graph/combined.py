@@ -7,12 +7,13 @@ from itertools import combinations
 
 from torch_ref.diagnosis.graph.alike import Group, groups, in_steps, same_source
 from torch_ref.diagnosis.graph.attempts import Attempt, Attempts
-from torch_ref.diagnosis.graph.change import CONSTANTS, SIMPLE, SUMS
+from torch_ref.diagnosis.graph.change import CONSTANTS, SIMPLE, SUMS, Change
 from torch_ref.diagnosis.graph.edges import edges
 from torch_ref.diagnosis.graph.edits import edits
 from torch_ref.diagnosis.graph.explanation import Explanation, Way
 from torch_ref.diagnosis.graph.slopes import slopes
 
+MANY = 6  # axes
 PARTS = 8  # of explanations, that are tried with others
 
 
@@ -30,9 +31,7 @@ def at_one_operator(attempts: Attempts) -> Iterator[Iterator[Attempt]]:
     """Two simple changes within the backward pass of one operator; of a loop's, at each step."""
     first = attempts.first
     backward = set(first.backward)
-    changes = cache(
-        lambda i: [of for of in edits(first, first.nodes[i]) if of.rank <= CONSTANTS] if i in backward else []
-    )
+    changes = cache(lambda i: list(filter(_is_likely, edits(first, first.nodes[i]))) if i in backward else [])
     alike = [group for group in same_source(first, first.backward) if in_steps(first, group)]
     of_operator: dict[Hashable, list[Group]] = defaultdict(list)
     for group in [*alike, *((i,) for i in first.backward)]:
@@ -53,3 +52,8 @@ def at_one_operator(attempts: Attempts) -> Iterator[Iterator[Attempt]]:
             for before in changes(early[0])
             for change in changes(late[0])
         )
+
+
+def _is_likely(change: Change) -> bool:
+    """Whether it may be one of two; other axes of the products of a convolution may be hundreds."""
+    return change.rank <= CONSTANTS and not (change.kind == "over other axes" and change.detail[-1] >= MANY)

@@ -7,6 +7,7 @@ from math import sqrt
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.change import CONSTANTS, Change
@@ -25,6 +26,17 @@ SHAPES = {  # what they say of shapes has edits of its own
 
 
 EPSILONS = 1e-3, 1e-5, 1e-6, 1e-8, 1e-12
+
+
+def statistics(node: Node) -> Iterator[Change]:
+    """At the variance and the mean of a norm: 1 and 0, as of a module that was never trained."""
+    if node.target is aten.var_mean.correction:
+        yield Change(CONSTANTS, "no statistics", (), _of_none)
+
+
+def _of_none(trace: Trace, values: Values, node: Node) -> tuple[Tensor, Tensor]:
+    variance, mean = values[trace.position[node]]
+    return torch.ones_like(variance), torch.zeros_like(mean)
 
 
 def constants(node: Node) -> Iterator[Change]:

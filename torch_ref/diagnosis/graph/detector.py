@@ -57,7 +57,7 @@ def _searched(evidence: Evidence, left: list[str], wrong: frozenset[str]) -> Ite
         what = sentence(graphs[0], explanation)
         yield Finding("mistake", what.name, names, f"{evidence.labels(names)}: {what.text}")
     gradients = frozenset(unknown) & set(evidence.first.case.differentiated)
-    right = frozenset(name for name in evidence.first.case.differentiated if _is_right(evidence, name))
+    right = frozenset(name for name in evidence.first.lines if _is_right(evidence, name))
     if gradients and (where := entry(graphs[0], search.influence, gradients, right)):
         yield Finding("chain", "where it enters", (), f"{where}.")
     if unknown and search.stopped:

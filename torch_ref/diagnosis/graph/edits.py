@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.change import CONSTANTS, SIMPLE, Change
-from torch_ref.diagnosis.graph.constants import constants
+from torch_ref.diagnosis.graph.constants import constants, statistics
 from torch_ref.diagnosis.graph.divisors import divisors
 from torch_ref.diagnosis.graph.indices import indices
 from torch_ref.diagnosis.graph.nodes import Values, is_real
@@ -28,6 +28,7 @@ def edits(trace: Trace, node: Node) -> Iterator[Change]:
     """Every change of the operator at this node."""
     value = trace.values[trace.position[node]]
     if not isinstance(value, Tensor):  # a variance and its mean, say
+        yield from statistics(node)
         yield from constants(node)
         return
     if value.dtype is torch.bool:

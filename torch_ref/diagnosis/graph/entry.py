@@ -18,7 +18,7 @@ def entry(trace: Trace, influence: Influence, wrong: frozenset[str], right: froz
     able = [group for group in in_loops + single if wrong <= trace.reached(group) and influence.tells(group, wrong)]
     found = [group for group in able if influence.may_explain(frozenset(group)) and not trace.reached(group) & right]
     if not found:
-        return _in_the_end(trace, wrong, right) or _before_the_first(trace, in_loops + single, wrong, right)
+        return _before_what_is_right(trace, wrong, right) or _in_the_end(trace, wrong, right)
     first, last = (pick(found, key=lambda group: len(trace.after(group))) for pick in (max, min))
     early, late = (_told(trace, group) for group in (first, last))
     before = {trace.position[node] for i in first for node in trace.nodes[i].all_input_nodes} - set(first)
@@ -44,15 +44,6 @@ def _joins(trace: Trace, first: Group, last: Group) -> bool:
     return not (given & trace.gradients) <= path
 
 
-def _before_the_first(trace: Trace, groups: list[Group], wrong: frozenset[str], right: frozenset[str]) -> str:
-    """The last gradient from which all that is wrong is computed, where the numbers do not tell more."""
-    common = [group for group in groups if wrong <= trace.reached(group) and not trace.reached(group) & right]
-    if len(wrong) < 2 or not common:
-        return ""
-    last = _told(trace, min(common, key=lambda group: len(trace.after(group))))
-    return f"if it is one mistake at one place, it is in the backward pass of {last}, or before that"
-
-
 def _in_the_end(trace: Trace, wrong: frozenset[str], right: frozenset[str]) -> str:
     """Of each wrong tensor: that what comes in at its operator is right, if it gives something right as well."""
     told = []
@@ -70,6 +61,23 @@ def _in_the_end(trace: Trace, wrong: frozenset[str], right: frozenset[str]) -> s
                 f"gives {proof} too, which is right"
             )
     return "; ".join(told)
+
+
+def _before_what_is_right(trace: Trace, wrong: frozenset[str], right: frozenset[str]) -> str:
+    """Between which operators a single mistake is: at a gradient that all is computed from that is wrong, and no other.
+
+    Where every result is right, and more than one gradient wrong.
+    """
+    region = [i for i in trace.backward if wrong <= trace.reach[i] and trace.reach[i].isdisjoint(right)]
+    results_right = trace.outputs.keys() - set(trace.case.differentiated) <= right
+    if not results_right or len(wrong) < 2 or not (region := [i for i in region if i in trace.gradients]):
+        return ""
+    first, last = (pick(region, key=lambda i: len(trace.after([i]))) for pick in (max, min))
+    early, late = (_told(trace, (i,)) for i in (first, last))
+    between = f"of {early}" if early == late else f"of {early}, of {late}, or between the two, going back"
+    if early != late and (_joins(trace, (first,), (last,)) or trace.given & set(region)):
+        between = f"of {late}, or before that"
+    return f"if it is one mistake that makes all of these wrong, it is in the backward pass {between}"
 
 
 def _told(trace: Trace, group: Group) -> str:

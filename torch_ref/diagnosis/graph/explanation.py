@@ -76,5 +76,5 @@ def made_by(trace: Trace, way: Way, edits: Edits, held: Group = ()) -> dict[str,
     if way in DIFFERENTIATED:
         made = differentiated(trace, edits, frozenset(held))
     else:
-        made = replay(trace, edits, trace.everything, taken=way == Way.TAKEN) or {}
+        made = replay(trace, edits, sorted({*trace.everything, *edits}), taken=way == Way.TAKEN) or {}
     return {name: g for name, g in made.items() if way not in GRADIENTS_ALONE or name in trace.case.differentiated}

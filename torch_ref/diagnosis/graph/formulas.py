@@ -70,12 +70,17 @@ def _is_inner(trace: Trace, i: int) -> bool:
 
 
 def _of_norm(trace: Trace, i: int) -> str:
-    """σ of a norm, the variance with ε in it; nothing, if it is neither."""
+    """σ of a norm, the variance with ε in it, the standardized input; nothing, if it is none of them."""
     node = trace.nodes[i]
     if not operator(origin_of(trace, i).operator).endswith(" norm"):
         return ""
     if node.target is aten.rsqrt.default:
         return "1/σ"
+    targets = [of.target for of in node.all_input_nodes]
+    if node.target is aten.mul.Tensor and targets == [aten.sub.Tensor, aten.rsqrt.default]:
+        return "x̂"
+    if node.target is aten.sub.Tensor and not is_backward(node):
+        return "x - mean(x)"
     roots = any(trace.nodes[user].target is aten.rsqrt.default for user in trace.users[i])
     return "σ²" if roots and "add" in str(node.target) else ""
 

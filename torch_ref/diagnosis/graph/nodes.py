@@ -87,7 +87,10 @@ def target_of(node: Node) -> Any:
 
 
 def compiled(node: Node, position: Mapping[Node, int]) -> Callable[[Values], Any]:
-    """What computes a node from the values of the others, quickly where its arguments are plain."""
+    """What computes a node from the values of the others, quickly where its arguments are plain; itself, if given."""
+    if node.op != "call_function":
+        i = position[node]
+        return lambda values: values[i]
     target = target_of(node)
     plain = not any(isinstance(a, list | tuple | dict) and _has_node(a) for a in (*node.args, *node.kwargs.values()))
     if plain and not any(isinstance(a, Node) for a in node.kwargs.values()):

@@ -108,6 +108,7 @@ TOLD: dict[str, Callable[..., str]] = {
         f"each prediction is compared with every one of {name}, not with its own: shapes such as (batch, 1) and "
         "(batch,) are broadcast to (batch, batch); give both the same shape"
     ),
+    "data": lambda _t, _i, text: text,
     "skipped": _skipped,
     "factors exchanged": lambda *_: "the gradients to the two factors are exchanged",
     "swapped": lambda t, _i, j, k: (
@@ -124,6 +125,10 @@ TOLD: dict[str, Callable[..., str]] = {
     "n - 1": lambda t, i: f"the mean divides by n - 1, not by n ({argument(t, i, 0)})",
     "not summed": not_summed,
     "constant": constant,
+    "no statistics": lambda t, i: (
+        "a mean of 0 and a variance of 1 stand in place of the computed ones"
+        + (", as in evaluation mode before training" if operator(origin_of(t, i).operator) == "batch norm" else "")
+    ),
     "slope": _slope,
     "activation": lambda t, i, name: f"{name} stands in place of the {operator(origin_of(t, i).operator)}",
     **{f"the {what}": partial(of_another_step, what=what) for what in STEPS_AWAY},

@@ -95,6 +95,10 @@ OF_PLACES: dict[str, Callable[..., str]] = {
     "dilation ignored": lambda *_: "the dilation is not taken into account",
     "windows cut": lambda _t, _i, where: WINDOWS[where],
     "first of each": lambda *_: "the first element of each window gets the gradient, not the largest",
+    "shared": lambda *_: "each element of a window gets the same share, though all belongs to the largest",
+    "windows in a row": lambda *_: (
+        "the windows are laid out one after another: let the axes change places before the reshape, for rows to be rows"
+    ),
     "another count": lambda _t, _i, what: f"what a window gives is divided by {COUNTS[what]}",
     "indices shifted": lambda *_: "the indices are shifted by one",
     "over other axes": _over,

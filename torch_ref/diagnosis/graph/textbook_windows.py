@@ -33,7 +33,8 @@ def max_pool(
     first[0, 0, 0, 0] = 1
     with called("the mask of the largest", "(1 at the largest)"), noted(first=first):
         largest = (places == indices[..., :, None, :, None]).to(g.dtype)
-    return (g[..., :, None, :, None] * largest).reshape(x.shape)
+    with noted(tiles=True):
+        return (g[..., :, None, :, None] * largest).reshape(x.shape)
 
 
 def _of_windows(g: Tensor, x: Tensor, bins: Sequence[Bins], indices: Tensor) -> Tensor:

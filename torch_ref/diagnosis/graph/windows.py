@@ -9,8 +9,10 @@ from torch import Tensor
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.change import CONSTANTS, SIMPLE, Change
-from torch_ref.diagnosis.graph.nodes import Values, is_real
+from torch_ref.diagnosis.graph.nodes import Values, is_real, target_of
 from torch_ref.diagnosis.graph.trace import Trace
+
+aten: Any = torch.ops.aten
 
 
 def windows(trace: Trace, node: Node) -> Iterator[Change]:
@@ -25,6 +27,7 @@ def windows(trace: Trace, node: Node) -> Iterator[Change]:
     if noted.get("dilated") and not any(_is_dilated(user) for user in node.users):
         for is_centered in (False, True):
             yield Change(SIMPLE, "dilation ignored", (), partial(_side_by_side, is_centered))
+    yield from _of_tiles(node) if noted.get("tiles") else ()
     if noted.get("windows"):
         for which in "last", "first":
             yield Change(SIMPLE, "windows overwritten", (which,), partial(_of_one_pool, which))
@@ -36,6 +39,26 @@ def windows(trace: Trace, node: Node) -> Iterator[Change]:
         Change(CONSTANTS, "another count", (what,), partial(_divided, counts))
         for what, counts in noted.get("divisors", {}).items()
     )
+
+
+def _of_tiles(node: Node) -> Iterator[Change]:
+    """Where windows tile the input, and the largest of each gets all."""
+    if node.target is aten.mul.Tensor:
+        yield Change(SIMPLE, "shared", (), _shared)
+    elif target_of(node) is torch.reshape:
+        yield Change(SIMPLE, "windows in a row", (), _in_a_row)
+
+
+def _shared(trace: Trace, values: Values, node: Node) -> Tensor:
+    """g: (..., windows, 1, windows, 1), the mask: (..., windows, height, windows, width); each gets the same share."""
+    g, mask = (trace.arg(node, j, values) for j in (0, 1))
+    return g.expand(mask.shape) / (mask.shape[-3] * mask.shape[-1])  # type: ignore[no-any-return]
+
+
+def _in_a_row(trace: Trace, values: Values, node: Node) -> Tensor:
+    """One window after another, where rows of several windows belong."""
+    terms = trace.arg(node, 0, values)
+    return terms.transpose(-3, -2).reshape(values[trace.position[node]].shape)  # type: ignore[no-any-return]
 
 
 def _of_one(spacing: tuple[tuple[int, int], ...], which: str, trace: Trace, values: Values, node: Node) -> Tensor:

@@ -42,7 +42,7 @@ def sentence(trace: Trace, explanation: Explanation) -> Words:
     what = phrase(trace, explanation)
     if explanation.way == Way.DERIVATIVE and explanation.change.kind == "cut":
         what = f"{formula(trace, i)} is taken as a constant"
-    if explanation.change.kind in ("skipped", "all pairs"):
+    if explanation.change.kind in ("skipped", "all pairs", "data"):
         return Words(what, f"{what}.")
     cut, at = explanation.change.kind == "cut", _at(trace, explanation)
     where = "on the way to {}" if what.endswith(" is skipped") else PASS[explanation.way]
