@@ -67,8 +67,14 @@ def gradgate():
 
 @pytest.fixture
 def undiagnosed(monkeypatch):
-    """For tests of verdicts alone: the search for the mistake, which would take most of their time, is left out."""
+    """The search for the mistake, which would take most of the time, is left out."""
     monkeypatch.setattr("torch_ref.judging.explain_failure", lambda *_: None)
+
+
+@pytest.fixture
+def verdicts_alone(undiagnosed, monkeypatch):  # noqa: ARG001  # it is the other half
+    """So is the search for a smaller case."""
+    monkeypatch.setattr("torch_ref.trials.smallest_of", lambda *_: None)
 
 
 NOISES = {}  # of each case of a two-layer network, as it was measured
