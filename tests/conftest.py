@@ -1,5 +1,6 @@
 """Hypothesis profiles, one thread for torch, --candidate for the parity tests, and what several rooms share."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -16,6 +17,13 @@ from torch_ref.candidate.loading import load
 from torch_ref.rounding import replay
 
 pytest_plugins = ["pytester"]
+gc.disable()  # until all tests are collected: nothing that is imported is garbage
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
+
 
 BUILT_IN = "numpy_impl:loss_and_grads"
 
