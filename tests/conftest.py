@@ -1,5 +1,6 @@
 """Hypothesis profiles, one thread for torch, --candidate for the parity tests, and what several rooms share."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -16,6 +17,13 @@ from torch_ref.candidate.loading import load
 from torch_ref.rounding import replay
 
 pytest_plugins = ["pytester"]
+gc.disable()  # until all tests are collected: nothing that is imported is garbage
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
+
 
 BUILT_IN = "numpy_impl:loss_and_grads"
 
@@ -67,8 +75,14 @@ def gradgate():
 
 @pytest.fixture
 def undiagnosed(monkeypatch):
-    """For tests of verdicts alone: the search for the mistake, which would take most of their time, is left out."""
+    """The search for the mistake, which would take most of the time, is left out."""
     monkeypatch.setattr("torch_ref.judging.explain_failure", lambda *_: None)
+
+
+@pytest.fixture
+def verdicts_alone(undiagnosed, monkeypatch):  # noqa: ARG001  # it is the other half
+    """So is the search for a smaller case."""
+    monkeypatch.setattr("torch_ref.trials.smallest_of", lambda *_: None)
 
 
 NOISES = {}  # of each case of a two-layer network, as it was measured

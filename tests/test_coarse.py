@@ -128,7 +128,7 @@ RED = {
 
 @COARSE
 @pytest.mark.parametrize("mistake", RED)
-@pytest.mark.usefixtures("undiagnosed")
+@pytest.mark.usefixtures("verdicts_alone")
 def test_a_planted_mistake_is_red_where_it_is(mistake, dtype):
     candidate, red, text = RED[mistake]
     report = check(candidate, reference=RMS, dtype=dtype, cases=8)

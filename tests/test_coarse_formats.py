@@ -138,7 +138,7 @@ SMALL = Operator(with_an_epsilon, lambda rng, n: {"x": 0.05 * rng.standard_norma
 
 
 @COARSE
-@pytest.mark.usefixtures("undiagnosed")
+@pytest.mark.usefixtures("verdicts_alone")
 def test_a_model_that_depends_on_its_dtype_is_compared_with_autograd_in_it(dtype):
     epsilon = torch.finfo(getattr(torch, dtype)).eps
     for candidate in (with_an_epsilon, by_hand(epsilon)):

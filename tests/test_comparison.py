@@ -67,7 +67,7 @@ def test_a_relative_error_of_1e_12_in_one_gradient_goes_red_in_95_of_100_cases()
         loss, grads = loss_and_grads(*arrays)
         return loss, tuple(grad * (1 + 1e-12) for grad in grads)
 
-    cases = [draw(1 + seed % 16, 1 + seed % 5, 1 + seed % 8, 1 + seed % 3, seed=seed) for seed in range(300)]
+    cases = [draw(1 + seed % 16, 1 + seed % 5, 1 + seed % 8, 1 + seed % 3, seed=seed) for seed in range(200)]
     reference = TwoLayers()
     candidate = InProcess(wrong, reference.results, {})
     with reference.lent() as evaluate:

@@ -42,7 +42,7 @@ PLANTED = {
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(("candidate", "wrong"), PLANTED.values(), ids=PLANTED)
-@pytest.mark.usefixtures("undiagnosed")
+@pytest.mark.usefixtures("verdicts_alone")
 def test_planted_mistakes_go_red_where_they_are(candidate, wrong, dtype):
     report = check(candidate, cases=10, dtype=dtype, shapes=SHAPES)
     assert not report.passed
@@ -60,7 +60,7 @@ def test_a_failure_is_shrunk_to_the_smallest_case():
     assert "[seed=0 batch=3 in=1 hidden=2 out=1 float64]" in str(report)
 
 
-@pytest.mark.usefixtures("undiagnosed")
+@pytest.mark.usefixtures("verdicts_alone")
 def test_a_smallest_case_that_is_right_when_judged_again_is_no_failure(monkeypatch):
     """The one that failed before stays: so it may be with code that remembers."""
     wrong = changed(W1=lambda g, a: g * 2 if len(a.inputs) >= 3 else g)
@@ -71,7 +71,7 @@ def test_a_smallest_case_that_is_right_when_judged_again_is_no_failure(monkeypat
     assert report.failure.case.sizes["batch"] >= 3
 
 
-@pytest.mark.usefixtures("undiagnosed")
+@pytest.mark.usefixtures("verdicts_alone")
 def test_what_is_wrong_in_one_case_is_replayed_in_no_other(monkeypatch):
     """Not among explicit cases, nor drawn ones, nor in the smallest: a few replays are of what is right."""
     replays = []
@@ -80,7 +80,7 @@ def test_what_is_wrong_in_one_case_is_replayed_in_no_other(monkeypatch):
     assert len(replays) < 8
 
 
-@pytest.mark.usefixtures("undiagnosed")
+@pytest.mark.usefixtures("verdicts_alone")
 @pytest.mark.parametrize("candidate", [STRAY_2, now_and_then], ids=["always", "now and then"])
 def test_the_same_seed_gives_the_same_report_and_another_one_does_not(candidate):
     reports = [str(check(candidate, cases=30, seed=seed, shapes=SHAPES)) for seed in (5, 5, 6)]
@@ -129,14 +129,14 @@ def test_saturated_cases_decide_only_when_strict():
     assert not check(with_the_shortcut, cases=40, strict=True).passed
 
 
-@pytest.mark.usefixtures("undiagnosed")
+@pytest.mark.usefixtures("verdicts_alone")
 def test_strict_makes_saturated_cases_count():
     as_printed = rewritten("averaged_bias", "mean(axis=1", "sum(axis=1").loss_and_grads
     assert check(as_printed, cases=40).passed
     assert not check(as_printed, cases=40, strict=True).passed
 
 
-@pytest.mark.usefixtures("undiagnosed")
+@pytest.mark.usefixtures("verdicts_alone")
 @pytest.mark.parametrize(("constant", "value"), [("LOG_MIN", -99.0), ("EPSILON", 1e-12)])
 def test_saturated_cases_hold_to_torchs_own_constants(monkeypatch, constant, value):
     """Its logarithms stop at -100, and its 1e-12 is a float32."""

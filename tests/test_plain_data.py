@@ -118,7 +118,7 @@ WRONG = {
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("candidate", WRONG.values(), ids=WRONG)
-@pytest.mark.usefixtures("undiagnosed")
+@pytest.mark.usefixtures("verdicts_alone")
 def test_it_goes_red_at_the_defaults(candidate, dtype):
     report = check(candidate, dtype=dtype)
     assert not report.passed

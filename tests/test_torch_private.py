@@ -57,10 +57,19 @@ def test_a_traced_operator_knows_the_line_that_a_forward_calls():
     def forward(x):
         return doubled(x)
 
-    with tracing().every_line():
+    with tracing().noted_quickly():
         graph = tracing().make_fx(forward, record_stack_traces=True)(torch.ones(3))
     (stack,) = (node.meta["stack_trace"] for node in graph.graph.nodes if node.op == "call_function")
     assert "return 2 * x" in stack
+    assert stack.splitlines()[0].endswith("in forward")  # what calls it would take longer than the tracing
+
+
+def test_of_a_traced_tensor_the_shape_and_the_dtype_are_known_and_no_mode_was_made_for_it(monkeypatch):
+    monkeypatch.setattr("torch.fx.experimental.proxy_tensor.FakeTensorMode", None)
+    with tracing().noted_quickly():
+        graph = tracing().make_fx(doubled)(torch.ones(4, 3, dtype=torch.float64).T)
+    for value in (node.meta["val"] for node in graph.graph.nodes if node.op != "output"):
+        assert (value.shape, value.stride(), value.dtype) == ((3, 4), (1, 3), torch.float64)
 
 
 def test_torch_still_warns_of_sizes_in_these_words():

@@ -15,7 +15,7 @@ DTYPES = pytest.mark.parametrize("dtype", ["float64", "float32"])
 def named(dtype, request):
     """Whether the mistake is looked for: that takes most of the time, and is the same search in float32."""
     if dtype == "float32":
-        request.getfixturevalue("undiagnosed")
+        request.getfixturevalue("verdicts_alone")
     return dtype == "float64"
 
 

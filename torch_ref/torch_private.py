@@ -1,8 +1,11 @@
 """Every private name of torch that is used here, and why, in one place. A test says when one goes."""
 
 import inspect
-from collections.abc import Callable, Mapping
-from functools import cache, partial
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from itertools import starmap
+from traceback import FrameSummary, StackSummary, walk_stack
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -59,7 +62,7 @@ class Tracing(NamedTuple):
     preserve_node_meta: Callable[[], Any]
     remember_forward: Callable[[list[Any]], None]  # what is traced after knows the seq_nr of the forward operator
     map_arg: Callable[..., Any]
-    every_line: Callable[[], Any]  # while entered, stack traces have what a `forward` calls too, not itself alone
+    noted_quickly: Callable[[], Any]  # while entered, tracing takes half the time; stacks have what a `forward` calls
 
 
 @cache
@@ -67,21 +70,47 @@ def tracing() -> Tracing:
     """Imported when it is called: only failures pay for it, a second or so."""
     from torch._decomp import core_aten_decompositions, get_decompositions  # noqa: PLC0415  # costs a second
     from torch._functorch._aot_autograd.logging_utils import setup_stacktrace_preservation_hooks  # noqa: PLC0415
-    from torch.fx.experimental.proxy_tensor import PythonKeyTracer, make_fx  # noqa: PLC0415
+    from torch.fx import proxy  # noqa: PLC0415
+    from torch.fx.experimental import proxy_tensor  # noqa: PLC0415
     from torch.fx.node import map_arg  # noqa: PLC0415
     from torch.fx.traceback import annotate, preserve_node_meta  # noqa: PLC0415
 
-    filtered = PythonKeyTracer._filter_traceback_frames  # noqa: SLF001
+    extracted = proxy_tensor.extract_val
 
-    def from_forward_on(tracer: Any, stack: Any) -> Any:
-        tracer._record_forward_stack_traces_only = False  # noqa: SLF001
-        return filtered(tracer, stack)
+    def described(value: Any, include_real: bool = False) -> Any:  # noqa: FBT001, FBT002  # torch calls it so
+        """Of a tensor one without elements: torch makes a new mode for each, and that looks at the whole stack."""
+        if type(value) is torch.Tensor and value.layout is torch.strided:
+            return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
+        return extracted(value, include_real)
+
+    @contextmanager
+    def noted_quickly() -> Iterator[None]:
+        with ExitStack() as stack:
+            stack.enter_context(patch.object(proxy_tensor, "extract_val", described))
+            stack.enter_context(patch.object(proxy, "CapturedTraceback", _Stack))
+            as_it_is = patch.object(proxy_tensor.PythonKeyTracer, "_filter_traceback_frames", lambda _, frames: frames)
+            stack.enter_context(as_it_is)
+            yield
 
     return Tracing(
-        *(make_fx, core_aten_decompositions, get_decompositions, annotate, preserve_node_meta),
-        *(setup_stacktrace_preservation_hooks, map_arg),
-        partial(patch.object, PythonKeyTracer, "_filter_traceback_frames", from_forward_on),
+        *(proxy_tensor.make_fx, core_aten_decompositions, get_decompositions, annotate, preserve_node_meta),
+        *(setup_stacktrace_preservation_hooks, map_arg, noted_quickly),
     )
+
+
+class _Stack(StackSummary):
+    """The lines that the outermost `forward` calls, itself included: torch reads those of the whole stack first."""
+
+    @classmethod
+    def extract(cls) -> "_Stack":  # type: ignore[override]
+        """Of where it is called. It keeps no frame: torch copies a tensor that somebody else has too."""
+        calls = [(of.f_code.co_filename, line, of.f_code.co_name) for of, line in walk_stack(inspect.currentframe())]
+        calls.reverse()
+        first = next((i for i, (*_, name) in enumerate(calls) if name == "forward"), len(calls))
+        return cls(starmap(FrameSummary, calls[first:]))
+
+    def summary(self) -> "_Stack":
+        return self
 
 
 def operator_of(name: str) -> Any:

@@ -16,35 +16,65 @@ from torch_ref.command.main import main
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
-TWICE = """
+JUDGED = """
 import os, sys
 from torch_ref.command.main import main
+
+def lose(output):
+    os.dup2(os.open(output, os.O_CREAT | os.O_WRONLY), 2)
+    if output == "closed":
+        os.close(1)
+        sys.stdout = None  # as Python starts then
+        return
+    reading, writing = os.pipe()
+    os.close(reading)
+    os.dup2(writing if output == "nobody reads" else os.open("/dev/full", os.O_WRONLY), 1)
+
 main(["nowhere.py:f"])
 import torch_ref.command.run  # most of the time goes into this
+for output in sys.argv[1:]:
+    if not os.fork():
+        lose(output)
+        main(["nowhere.py:f"])
+        break
+    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+else:
+    if sys.argv[1:]:
+        sys.exit()
 if not os.fork():
     sys.exit(main(["right.py:f", "--cases", "8"]))
 print(os.waitstatus_to_exitcode(os.wait()[1]), file=sys.stderr)
 sys.exit(main(["wrong.py:f", "--cases", "8"]))
 """
+BY_A_COPY = "nobody reads", "closed", "full"
 
 
-@pytest.mark.parametrize("output", ["nobody reads", "closed", "with the input", "full"])
-def test_a_lost_output_is_a_line_and_the_verdict_keeps_its_status(tmp_path, output):
-    """One process that has nothing to say on it but the verdict of a copy of itself, and then its own."""
-    (tmp_path / "wrong.py").write_text(WRONG, encoding="utf-8")
-    (tmp_path / "right.py").write_text(WRONG.replace("2 * ", ""), encoding="utf-8")
-    lost = {"nobody reads": "", "closed": "exec 1>&-;", "full": "exec 1>/dev/full;"}
-    lost = {**lost, "with the input": "exec 0<&- 1>&-;"}[output]
-    reading, writing = os.pipe()
-    os.close(reading)
-    command = ["sh", "-c", f'{lost} exec "$@"', "sh", sys.executable, "-W", "ignore", "-c", TWICE]
-    done = subprocess.run(  # noqa: S603  # our own
-        command, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False
-    )
-    os.close(writing)
-    assert done.returncode == 1
-    told = r"gradgate: standard output: .*; nothing else is shown\n"
-    assert re.fullmatch(rf"gradgate: nowhere.py: no such file\n{told}0\n{told}", done.stderr)
+@pytest.fixture(scope="module")
+def lost(tmp_path_factory):
+    """The exit status, and what is told on standard error where nothing can be told on standard output.
+
+    A process is judged by itself that starts without it, and without standard input; copies of another one lose it.
+    """
+    folder = tmp_path_factory.mktemp("lost")
+    (folder / "wrong.py").write_text(WRONG, encoding="utf-8")
+    (folder / "right.py").write_text(WRONG.replace("2 * ", ""), encoding="utf-8")
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # lost at the very end
+    options = {"capture_output": True, "text": True, "cwd": folder, "env": env}
+    python = [sys.executable, "-W", "ignore", "-c", JUDGED]
+    copied = subprocess.run([*python, *BY_A_COPY], check=True, **options)  # noqa: S603  # our own
+    statuses = zip(BY_A_COPY, copied.stdout.split(), strict=True)
+    found = {output: (int(status), (folder / output).read_text(encoding="utf-8")) for output, status in statuses}
+    without = ["sh", "-c", 'exec 0<&- 1>&-; exec "$@"', "sh"]
+    done = subprocess.run([*without, *python], check=False, **options)  # noqa: S603  # our own
+    return {**found, "with the input": (done.returncode, done.stderr)}
+
+
+@pytest.mark.parametrize("output", ["with the input", *BY_A_COPY])
+def test_a_lost_output_is_a_line_and_the_verdict_keeps_its_status(lost, output):
+    status, told = lost[output]
+    assert status == 1
+    lines = r"gradgate: standard output: .*; nothing else is shown\n"
+    assert re.fullmatch(rf"gradgate: nowhere.py: no such file\n{lines}0\n{lines}", told)
 
 
 def test_a_case_that_can_not_be_saved_is_a_line(capsys):

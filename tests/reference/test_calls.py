@@ -28,7 +28,7 @@ WRONG = {
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("candidate", WRONG.values(), ids=WRONG)
-@pytest.mark.usefixtures("undiagnosed")
+@pytest.mark.usefixtures("verdicts_alone")
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 def test_it_goes_red_at_the_defaults(candidate, dtype):
     assert not check(candidate, reference=REFERENCE, dtype=dtype).passed

@@ -1,11 +1,12 @@
 """From a command line to an exit status. What can be refused without torch is refused before it is imported."""
 
 import argparse
+import gc
 import os
 import shlex
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 from torch_ref.candidate.child import Child
 from torch_ref.candidate.loading import import_own_network, parsed
@@ -52,18 +53,33 @@ def _run(options: argparse.Namespace, raise_again: Callable[[], None]) -> int:
         if os.name == "posix":
             for name in dict.fromkeys(options.candidates):
                 children[name] = stack.enter_context(Child(name, options.timeout))
-        import_own_network()
-        from torch_ref.candidate.process import Process  # noqa: PLC0415  # imports NumPy: not before the children start
+        with _no_search_for_garbage():
+            import_own_network()
+            from torch_ref.candidate.process import Process  # noqa: PLC0415  # imports NumPy: not before the children start
 
-        processes = {name: Process(child) for name, child in children.items()}
-        import hypothesis  # noqa: F401, PLC0415  # needed soon, and meanwhile the children find what is not there
+            processes = {name: Process(child) for name, child in children.items()}
+            import hypothesis  # noqa: F401, PLC0415  # needed soon, and meanwhile the children find what is not there
 
-        for process in processes.values():
-            process.demand_loaded(wait=False)
-        from torch_ref.command.run import run  # noqa: PLC0415  # imports torch, which takes seconds
+            for process in processes.values():
+                process.demand_loaded(wait=False)
+            from torch_ref.command.run import run  # noqa: PLC0415  # imports torch, which takes seconds
 
         raise_again()
         return run(options, processes, raise_again)
+
+
+@contextmanager
+def _no_search_for_garbage() -> Iterator[None]:
+    """While torch is imported, and at exit, Python looks for no garbage in it: that is a fourth of what it takes."""
+    if "torch" in sys.modules or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _unusable(why: str) -> int:

@@ -6,6 +6,7 @@ from itertools import product
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+from torch import Tensor
 
 from torch_ref.candidate.stepping import LEARNING_RATE
 from torch_ref.diagnosis.diagnosis import detectors
@@ -29,9 +30,11 @@ def chain_of(evidence: Evidence) -> Chain:
     return cast("TwoLayers", evidence.reference).chain
 
 
-def made_by(chain: Chain, mistake: Mistake | None = None, p: float = 0.0) -> Make:
-    """What the chain gives with this mistake in it."""
-    return partial(chain.run, changes=mistake.stages if mistake else {}, p=p)
+def made_by(
+    chain: Chain, mistake: Mistake | None = None, p: float = 0.0, right: dict[str, Tensor] | None = None
+) -> Make:
+    """What the chain gives with this mistake in it; right are its own stages of the case, if there is but one."""
+    return partial(chain.run, changes=mistake.stages if mistake else {}, p=p, right=right)
 
 
 def other_losses(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
@@ -90,11 +93,13 @@ def mistakes(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
         wrong = [name for name in wrong if name not in by_itself]
     # Another loss changes every gradient: in some it may be no more than a factor, which has been said.
     relatives = chain.relatives() if wrong and set(GRADIENTS) <= set(evidence.wrong) else [chain]
-    for relative, mistake in product(relatives, MISTAKES) if wrong else ():
-        for p in mistake.values or _solved(evidence, relative, mistake):
-            make = made_by(relative, mistake, p)
-            if not matched(evidence.comparisons[:1], make, set(wrong), measure=False):
+    right = {relative: relative.stages(evidence.first.case, {}) for relative in relatives if wrong}
+    for relative, mistake in product(right, MISTAKES):
+        for p in mistake.values or _solved(evidence, relative, mistake, right[relative]):
+            on_first = made_by(relative, mistake, p, right[relative])
+            if not matched(evidence.comparisons[:1], on_first, set(wrong), measure=False):
                 continue
+            make = made_by(relative, mistake, p)
             touched = _touched(evidence, make, wrong)
             open_to = set(wrong) if relative == chain else set(evidence.wrong)
             if touched & set(wrong) and touched <= open_to and touched <= matched(evidence.comparisons, make, touched):
@@ -119,10 +124,10 @@ def _touched(evidence: Evidence, make: Make, wrong: list[str]) -> set[str]:
     return touched if "loss" in wrong or touched == {"loss"} else touched - {"loss"}
 
 
-def _solved(evidence: Evidence, chain: Chain, mistake: Mistake) -> list[float]:
+def _solved(evidence: Evidence, chain: Chain, mistake: Mistake, right: dict[str, Tensor]) -> list[float]:
     """The number in a mistake that is linear in it, by least squares from the first case."""
     first = evidence.first
-    at_0, at_1 = (made_by(chain, mistake, p)(first.case) for p in (0.0, 1.0))
+    at_0, at_1 = (made_by(chain, mistake, p, right)(first.case) for p in (0.0, 1.0))
     above = below = 0.0
     with np.errstate(over="ignore", invalid="ignore"):  # a candidate's numbers may be of any size, a formula's infinite
         for name in NAMES:

@@ -23,14 +23,15 @@ def descend(
     """
     parameters = Parameters(*map(np.array, start))
     model = twin(parameters)
+    trained = list(model.parameters())
     loss_function = TwoLayers(reduction=reduction).loss_function
     x, t = torch.from_numpy(inputs), torch.from_numpy(targets)
     for _ in range(steps + 1):
         loss = loss_function(model(x), t)
-        grads = torch.autograd.grad(loss, list(model.parameters()))
+        grads = torch.autograd.grad(loss, trained)
         yield loss.item(), parameters
         with torch.no_grad():  # by hand, as any optimizer would import torch's compiler, a second or more
-            for parameter, grad in zip(model.parameters(), grads, strict=True):
+            for parameter, grad in zip(trained, grads, strict=True):
                 parameter.add_(grad, alpha=-learning_rate)
 
 

@@ -5,6 +5,7 @@ In torch, so that the rounding noise of what is wrong can be measured like autog
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
 from math import prod
 from types import SimpleNamespace
@@ -112,19 +113,42 @@ class Chain:
         all_ = [replace(self, loss=loss, reduction=reduction) for loss, reduction in product(LOSSES, SUMS)]
         return sorted(all_, key=lambda chain: (chain.loss != self.loss, chain.reduction != self.reduction))
 
-    def run(self, case: Case, changes: dict[str, Stage], p: float = 0.0) -> Numbers:
-        """The loss and the gradients by name, with stages changed; a changed stage may use the number s.p."""
+    def run(
+        self, case: Case, changes: dict[str, Stage], p: float = 0.0, right: dict[str, Tensor] | None = None
+    ) -> Numbers:
+        """The loss and the gradients by name, with stages changed; a changed stage may use the number s.p.
+
+        right are the chain's own stages of this case: those that no change reaches are taken from there.
+        """
+        made = self.stages(case, changes, p, right)
+        return {name: theirs(name, made[name], self.layout).numpy() for name in NAMES}
+
+    def stages(
+        self, case: Case, changes: dict[str, Stage], p: float = 0.0, right: dict[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """What each stage gives."""
         terms = prod(case.sizes[size] for size in SUMS[self.reduction][1])
         s = SimpleNamespace(
             terms=terms, p=p, f=ACTIVATIONS[self.activation].f, slope=ACTIVATIONS[self.activation].slope
         )
         vars(s).update({n: ours(n, torch.from_numpy(array), self.layout) for n, array in case.arguments.items()})
         s.t = s.targets.T  # (out, batch)
-        results = {}
+        made: dict[str, Tensor] = {}
+        changed: set[str] = set()
         for name, stage in (STAGES | LOSSES[self.loss].stages | changes).items():
-            result = stage(s)
-            if name in NAMES:
-                results[name] = theirs(name, result, self.layout).numpy()
+            if right is None or name in changes or not changed.isdisjoint(_read_by(stage)):
+                made[name] = stage(s)
+                changed.add(name)
             else:
-                setattr(s, name, result)
-        return {name: results[name] for name in NAMES}
+                made[name] = right[name]
+            if name in NAMES:  # by these names a stage reads the parameters
+                changed.discard(name)
+            else:
+                setattr(s, name, made[name])
+        return made
+
+
+@cache
+def _read_by(stage: Stage) -> frozenset[str]:
+    """The names that a stage of the right chain may read."""
+    return frozenset(stage.__code__.co_names)

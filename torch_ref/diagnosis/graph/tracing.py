@@ -63,7 +63,8 @@ def trace(reference: BaseReference, case: Case, like: Trace | None = None) -> Tr
         warnings.simplefilter("ignore")  # anomaly detection warns of the time it takes, and of where it fails
         noted = torch.autograd.detect_anomaly(check_nan=False)  # keeps what each backward operator is of
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))  # the others are no primitive operators
-        notes = noted, _modules_noted(reference.module), tracing().preserve_node_meta(), tracing().every_line()
+        stack.enter_context(tracing().noted_quickly())
+        notes = noted, _modules_noted(reference.module), tracing().preserve_node_meta()
         for note in notes if first else ():
             stack.enter_context(note)
         graph = tracing().make_fx(computed, decomposition_table=table(), record_stack_traces=first)(*tensors)
