@@ -51,7 +51,8 @@ def _centered(axis: int, x: Tensor) -> Tensor:
 
 def _standardized(axis: int, correction: int, x: Tensor) -> Tensor:
     size = x.shape[axis]  # of one alone there is no deviation, and torch warns
-    return _centered(axis, x) / (x.std(axis, correction=0, keepdim=True) * (size / max(size - correction, 1)) ** 0.5)
+    deviation: Tensor = x.std(axis, correction=0, keepdim=True) * (size / max(size - correction, 1)) ** 0.5
+    return _centered(axis, x) / deviation
 
 
 def _by(function: Callable[[Tensor], Tensor], trace: Trace, _values: Values, node: Node) -> Tensor:
