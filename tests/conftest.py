@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from torch_ref import TwoLayers, UnusableError
 from torch_ref.candidate.loading import load
+from torch_ref.reference.base import BaseReference
 from torch_ref.rounding import replay
 
 pytest_plugins = ["pytester"]
@@ -85,7 +86,7 @@ def verdicts_alone(undiagnosed, monkeypatch):  # noqa: ARG001  # it is the other
     monkeypatch.setattr("torch_ref.trials.smallest_of", lambda *_: None)
 
 
-NOISES = {}  # of each case of a two-layer network, as it was measured
+NOISES = {}  # of each case of a reference, as it was measured
 
 
 @pytest.fixture
@@ -94,10 +95,11 @@ def noise_measured_once(monkeypatch):
 
     def remembered(evaluate, plain, **options):
         reference, (case,) = getattr(evaluate.func, "__self__", None), evaluate.args
-        if not isinstance(reference, TwoLayers):
+        if not isinstance(reference, BaseReference):
             return replay(evaluate, plain, **options)
         arguments = [(array.dtype, array.shape, array.tobytes()) for array in case.arguments.values()]
-        key = (reference.chain, *arguments, *options.values())
+        of = reference.chain if isinstance(reference, TwoLayers) else reference
+        key = (of, *arguments, *options.values())
         NOISES[key], again = tee(NOISES[key] if key in NOISES else replay(evaluate, plain, **options))
         return again
 

@@ -9,6 +9,8 @@ from tests.comparing import compared
 from torch_ref import Reference, TwoLayers, check
 from torch_ref.precision import PRECISIONS
 
+pytestmark = pytest.mark.usefixtures("noise_measured_once")
+
 DTYPES = pytest.mark.parametrize("dtype", ["float64", "float32"])
 
 
