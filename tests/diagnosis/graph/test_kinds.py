@@ -395,6 +395,25 @@ KINDS = {
 }
 
 
+def hidden(x, mask):
+    return torch.softmax(x.masked_fill(mask == 0, -1e9), -1)
+
+
+def of_hidden(g, x, mask):
+    """Without the mask in the probabilities of the backward pass."""
+    P, Q = (np.exp(z) / np.exp(z).sum(-1, keepdims=True) for z in (np.where(mask == 0, -1e9, x), x))
+    return P, (Q * (g - (Q * g).sum(-1, keepdims=True)) * (mask != 0),)
+
+
+def test_a_mask_that_is_not_looked_at_is_not_data_that_are_centered():
+    found = findings_of(of_hidden, Operator(hidden, draw_shown, constant=("mask",)))
+    assert "`x` stands in place of -1e+09 where `mask` = 0" in found[0].text
+
+
+def draw_shown(rng, batch):
+    return {"x": rng.standard_normal((batch, 5)), "mask": np.maximum(rng.random((batch, 5)) < 0.6, np.eye(5)[0])}
+
+
 MASKED = Operator(masked_mean, draw_masked, constant=("mask",))
 
 
