@@ -399,7 +399,7 @@ def hidden(x, mask):
     return torch.softmax(x.masked_fill(mask == 0, -1e9), -1)
 
 
-def of_hidden(g, x, mask):
+def of_hidden(g, x, _mask):
     """Without the mask."""
     P = np.exp(x) / np.exp(x).sum(-1, keepdims=True)
     return P, (P * (g - (P * g).sum(-1, keepdims=True)),)
