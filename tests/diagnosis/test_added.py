@@ -49,6 +49,11 @@ def test_weight_decay_is_named_with_its_factor(candidate, words):
     assert words in finding.text
 
 
+def test_weight_decay_in_the_loss_alone_is_named():
+    (finding,) = diagnose(evidence_of(with_term(lambda *_: 0, of_loss=lambda W: 0.005 * (W**2).sum()), REFERENCE))
+    assert finding.text.startswith("loss: 0.01 · (½ Σ `weight`²) is added, weight decay, and not to the gradients")
+
+
 def test_a_step_that_comes_back_in_the_place_of_gradients_is_named():
     def candidate(*arguments):
         loss, grads = with_term(lambda *_: 0)(*arguments)

@@ -40,7 +40,26 @@ def added(evidence: Evidence, wrong: list[str]) -> Iterator[Finding]:
             results = [name for name in wrong if _is_in_loss(evidence, penalty, factor, names, name)]
             yield _told(evidence, penalty, factor, names, results)
             wrong = [name for name in wrong if name not in (*names, *results)]
+        yield from _in_the_loss_alone(evidence, penalty, wrong)
     yield from _stepped(evidence, wrong)
+
+
+def _in_the_loss_alone(evidence: Evidence, penalty: Penalty, wrong: list[str]) -> Iterator[Finding]:
+    """A result that has the penalty of all matrices, or of all parameters, while every gradient lacks it."""
+    first, every = evidence.first, evidence.first.case.differentiated
+    matrices = [name for name in every if first.case.arguments[name].ndim > 1]
+    is_alone = len(wrong) == 1 and wrong == evidence.wrong and wrong[0] not in every and not first.case.upstream
+    for names in (matrices, list(every)) if is_alone and not first.lines[wrong[0]].problem else ():
+        total = sum(float(penalty.of_loss(first.case.arguments[name].astype(float)).sum()) for name in names)
+        off = float(first.yours[wrong[0]]) - float(first.autograd[wrong[0]])
+        factor = Factor(_short(off / total, first.lines[wrong[0]].allowed / total), ()) if total else Factor(0.0, ())
+        if factor.constant and _is_in_loss(evidence, penalty, factor, names, wrong[0]):
+            whole = " + ".join(penalty.in_loss.format(f"`{name}`") for name in names)
+            text = f"{wrong[0]}: {factor.constant:.6g} · ({whole}) is added, weight decay, and not to the gradients"
+            yield Finding(
+                "mistake", "weight decay", tuple(wrong), f"{text}; leave it out, or put it into the reference too."
+            )
+            return
 
 
 def _told(evidence: Evidence, penalty: Penalty, factor: Factor, names: list[str], results: list[str]) -> Finding:

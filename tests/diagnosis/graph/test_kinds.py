@@ -395,6 +395,26 @@ KINDS = {
 }
 
 
+def hidden(x, mask):
+    return torch.softmax(x.masked_fill(mask == 0, -1e9), -1)
+
+
+def of_hidden(g, x, _mask):
+    """Without the mask."""
+    P = np.exp(x) / np.exp(x).sum(-1, keepdims=True)
+    return P, (P * (g - (P * g).sum(-1, keepdims=True)),)
+
+
+def test_a_mask_that_is_not_looked_at_is_not_data_that_are_standardized():
+    found = findings_of(of_hidden, Operator(hidden, draw_shown, constant=("mask",)))
+    assert "`mask` = 0" in found[0].text
+    assert "standardized" not in found[0].text
+
+
+def draw_shown(rng, batch):
+    return {"x": rng.standard_normal((batch, 5)), "mask": np.maximum(rng.random((batch, 5)) < 0.6, np.eye(5)[0])}
+
+
 MASKED = Operator(masked_mean, draw_masked, constant=("mask",))
 
 

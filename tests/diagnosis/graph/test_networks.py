@@ -82,6 +82,23 @@ def of_smoothed(x, t, W, b):
     return -((0.9 * one_hot + 0.1 / 3) * log_P).sum(1).mean(), (g.T @ x, g.sum(0))
 
 
+def of_own(x, t, W, b):
+    """The probability of the target's class is not less 1, but with the other sign."""
+    Z = x @ W.T + b
+    P = np.exp(Z) / np.exp(Z).sum(1, keepdims=True)
+    rows, g = np.arange(len(x)), P.copy()
+    g[rows, t] = 1 - P[rows, t]
+    g = g / len(x)
+    return -np.log(P[rows, t]).mean(), (g.T @ x, g.sum(0))
+
+
+def of_squared_hinge(x, t, W, b):
+    """The gradient as if there were no ReLU."""
+    margin = 1 - t * (x @ W.T + b)
+    g = -2 * t * margin / len(x)
+    return (margin.clip(0) ** 2).mean(), (g.T @ x, g.sum(0))
+
+
 def draw_labels(rng, batch):
     return rng.standard_normal((batch, 4)), rng.integers(0, 3, batch)
 
@@ -142,6 +159,16 @@ KINDS = {
         Reference(nn.Linear(4, 3), smoothed, draw_labels),
         of_smoothed,
         "`0.1 * every` is missing, and `0.9 * target` has the weight 1, not 0.9, in the function",
+    ),
+    "own class": (
+        Reference(nn.Linear(4, 3), nn.CrossEntropyLoss(), draw_labels),
+        of_own,
+        "in each row the element that `targets` points at has the other sign",
+    ),
+    "squared hinge": (
+        Reference(nn.Linear(3, 1), lambda o, t: (torch.relu(1 - o * t) ** 2).mean(), normal(targets=(1,))),
+        of_squared_hinge,
+        "the ReLU is left out, in the function that the gradient is of",
     ),
     "hinge": (HINGE, of_hinge, "the derivative of the ReLU is missing"),
 }

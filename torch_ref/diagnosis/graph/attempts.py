@@ -19,6 +19,7 @@ from torch_ref.diagnosis.graph.exchanged import exchanged
 from torch_ref.diagnosis.graph.explanation import GRADIENTS_ALONE, OF_WRONG, Way
 from torch_ref.diagnosis.graph.influence import Influence
 from torch_ref.diagnosis.graph.nodes import is_backward, is_real, is_real_or_mask
+from torch_ref.diagnosis.graph.own import own
 from torch_ref.diagnosis.graph.pairs import pairs
 from torch_ref.diagnosis.graph.places import places
 from torch_ref.diagnosis.graph.scaled import scaled
@@ -106,11 +107,15 @@ class Attempts:
             likely = cache(lambda group: list(self.possible(Way.TAKEN, [group])))
             yield ((Way.TAKEN, *of) for of in substituted(first) if likely(of[0]))
             yield ((Way.BACKWARD, *of) for of in updated(first, self.yours, self.wrong))
-        for changes in partial(skipped, gradients=first.gradients), another_constant, ratios:
+        of_own = partial(own, influence=self.influence)
+        for changes in of_own, partial(skipped, gradients=first.gradients), another_constant, ratios:
             yield self._each([(i,) for i in first.backward], lambda group, of=changes: of(first, group[0]))  # type: ignore[misc]  # mypy: default of a lambda
         if self.wrong <= set(first.case.differentiated):
             there = cache(lambda i: list(self._changes_there(i)))
-            yield self.of_rank(Way.ANOTHER, sorted(groups(first, first.forward), key=self.far), there, SUMS)
+            some = sorted(groups(first, first.forward), key=self.far)
+            left_out = cache(lambda i: [change for change in there(i) if change.kind == "passed on"])
+            yield self.of_rank(Way.ANOTHER, some, left_out, SIMPLE)
+            yield self.of_rank(Way.ANOTHER, some, there, SUMS)
 
     def _changes_there(self, i: int) -> Iterator[Change]:
         """What may have gone wrong at a node of the forward pass."""

@@ -33,15 +33,16 @@ def data_changed(trace: Trace, wrong: frozenset[str]) -> Iterator[tuple[Way, Gro
 
 def _changes(value: Tensor) -> Iterator[tuple[str, Callable[[Tensor], Tensor]]]:
     """What may be done to the data of a batch, by how that is called."""
+    is_measured = is_real(value) and not torch.equal(value, value.round())  # no mask, no labels
     yield "shifted by one sample", lambda x: x.roll(1, 0)
     yield "shifted back by one sample", lambda x: x.roll(-1, 0)
     yield "in the reverse order of samples", lambda x: x.flip(0)
-    for axis in range(value.dim()) if is_real(value) else ():
+    for axis in range(value.dim()) if is_measured else ():
         yield f"centered (minus its mean along axis {axis})", partial(_centered, axis)
         for n in 0, 1:
             yield f"standardized along axis {axis}{' (by n - 1)' * n}", partial(_standardized, axis, n)
         yield f"divided by its length along axis {axis}", partial(torch.nn.functional.normalize, dim=axis)
-    if is_real(value) and value.dim() > 1:
+    if is_measured and value.dim() > 1:
         yield "centered (minus the mean of all its elements)", lambda x: x - x.mean()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from torch_ref.diagnosis.graph import own
 from torch_ref.diagnosis.graph.branches import of_side, side
 from torch_ref.diagnosis.graph.change import Change
 from torch_ref.diagnosis.graph.divisors import divided
@@ -135,6 +136,7 @@ TOLD: dict[str, Callable[..., str]] = {
     "another value": another,
     "substituted": substituted,
     "updated": updated,
+    "own": own.told,
     "stray": stray,
     "stray term": stray_term,
     "stray slope": stray_slope,

@@ -27,7 +27,7 @@ ROOTS = -1.5, -1, -0.5, 0.5, 1, 1.5  # of a sum with an ε
 def stray(trace: Trace, i: int, influence: Influence) -> Iterator[Change]:
     """A gradient times each power of each value that is known there and can be broadcast to it; times its slope."""
     changes = []
-    for j in _known(trace, trace.values[i].shape):
+    for j in known(trace, trace.values[i].shape):
         value = trace.values[j]
         powers = (*POWERS, *(HALVES if value.min() > 0 else ())) if is_real(value) else (1,)
         for power in powers:
@@ -37,22 +37,22 @@ def stray(trace: Trace, i: int, influence: Influence) -> Iterator[Change]:
         changes += [Change(OTHERS, "stray slope", (j, name), partial(_times_slope, j, name)) for name in names]
     if trace.nodes[i].target in SUM_OPERATORS:
         of_terms = trace.arg(trace.nodes[i], 0, trace.values)
-        known = [j for j in _known(trace, of_terms.shape) if is_real(of_terms)]
-        changes += [Change(OTHERS, "stray term", (j, 1), partial(_of_products, j)) for j in known]
-    yield from _fitting(trace, i, influence, changes)
+        some = known(trace, of_terms.shape) if is_real(of_terms) else []
+        changes += [Change(OTHERS, "stray term", (j, 1), partial(_of_products, j)) for j in some]
+    yield from fitting(trace, i, influence, changes)
 
 
 def in_place_of(trace: Trace, i: int, influence: Influence) -> Iterator[Change]:
     """A gradient times each power of the ratio of two values of one shape: the one stands where the other belongs."""
-    known = [j for j in _known(trace, trace.values[i].shape) if is_real(trace.values[j])]
-    for j in known:
-        alike = [k for k in known if k != j and trace.values[k].shape == trace.values[j].shape]
+    real = [j for j in known(trace, trace.values[i].shape) if is_real(trace.values[j])]
+    for j in real:
+        alike = [k for k in real if k != j and trace.values[k].shape == trace.values[j].shape]
         details = [(j, k, power) for k in alike for power in (1, 2)]
         changes = [Change(OTHERS, "in place of", detail, partial(_times_ratio, *detail)) for detail in details]
-        yield from _fitting(trace, i, influence, changes)
+        yield from fitting(trace, i, influence, changes)
 
 
-def _fitting(trace: Trace, i: int, influence: Influence, changes: list[Change]) -> Iterator[Change]:
+def fitting(trace: Trace, i: int, influence: Influence, changes: list[Change]) -> Iterator[Change]:
     """The changes of a gradient that may give what the candidate has there; tried many at once, for they are many."""
     many = max(1, ELEMENTS // max(1, trace.values[i].numel()))
     for start in range(0, len(changes), many):
@@ -63,7 +63,7 @@ def _fitting(trace: Trace, i: int, influence: Influence, changes: list[Change]) 
 
 def another_constant(trace: Trace, i: int) -> Iterator[Change]:
     """A gradient times what another constant in a sum of the forward pass would change: an ε that one term lacks."""
-    for j in _known(trace, trace.values[i].shape):
+    for j in known(trace, trace.values[i].shape):
         for change in constants(trace.nodes[j]) if _is_sum_with_constant(trace.nodes[j]) else ():
             for power in ROOTS:
                 detail = (j, *change.detail)
@@ -71,7 +71,7 @@ def another_constant(trace: Trace, i: int) -> Iterator[Change]:
 
 
 @cache
-def _known(trace: Trace, shape: tuple[int, ...]) -> list[int]:
+def known(trace: Trace, shape: tuple[int, ...]) -> list[int]:
     """What the forward pass knows that can be spread over this shape; what is only reshaped, once."""
     found: dict[int, Any] = {}
     seen: dict[Any, int] = {}
@@ -103,7 +103,8 @@ def _spread(value: Tensor, shape: Sequence[int]) -> Tensor | None:
     return value.reshape(*value.shape, *[1] * (len(shape) - value.dim())) if is_of_first else None
 
 
-def _product(gradient: Tensor, factor: Tensor) -> Tensor:
+def product(gradient: Tensor, factor: Tensor) -> Tensor:
+    """A gradient times what can be spread over it."""
     spread = _spread(factor, gradient.shape)
     return gradient * (factor if spread is None else spread)
 
@@ -122,12 +123,12 @@ def _is_sum_with_constant(node: Node) -> bool:
 
 
 def _times(j: int, power: float, trace: Trace, values: Values, node: Node) -> Tensor:
-    return _product(values[trace.position[node]], values[j] if power == 1 else values[j] ** power)
+    return product(values[trace.position[node]], values[j] if power == 1 else values[j] ** power)
 
 
 def _of_products(j: int, trace: Trace, values: Values, node: Node) -> Tensor:
     """A sum, or a mean, of terms that are multiplied by a value."""
-    terms = _product(trace.arg(node, 0, values), values[j])
+    terms = product(trace.arg(node, 0, values), values[j])
     return trace.call(node, values, [terms, *node.args[1:]])  # type: ignore[no-any-return]
 
 
@@ -136,9 +137,9 @@ def _times_slope(j: int, name: str, trace: Trace, values: Values, node: Node) ->
 
 
 def _times_ratio(j: int, k: int, power: int, trace: Trace, values: Values, node: Node) -> Tensor:
-    return _product(values[trace.position[node]], (values[j] / values[k]) ** power)
+    return product(values[trace.position[node]], (values[j] / values[k]) ** power)
 
 
 def _times_other(j: int, change: Any, power: float, trace: Trace, values: Values, node: Node) -> Tensor:
     other = change(trace, values, trace.nodes[j])
-    return _product(values[trace.position[node]], (other / values[j]) ** power)
+    return product(values[trace.position[node]], (other / values[j]) ** power)
