@@ -169,7 +169,7 @@ def test_a_mistake_in_it_is_red_where_it_is(name, mistake, dtype, named):
 
 IN_BFLOAT16 = {
     "no 1/√width": Planted(" - along_sum) / math.sqrt(WIDTH)", " - along_sum)", {"Q", "K"}, "√8 × autograd's"),
-    "a softmax without its sum": Planted("(dP - along_sum)", "dP", {"Q", "K"}, "off its diagonal is missing"),
+    "a softmax without its sum": Planted("(dP - along_sum)", "dP", {"Q", "K"}, "the term y · Σ (y · g) is missing"),
     "not transposed": Planted("dscores.mT @ q", "dscores @ q", {"K"}, "the gradient that comes in is not transposed"),
 }
 

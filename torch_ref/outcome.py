@@ -7,14 +7,16 @@ from torch_ref.cases.case import Case
 from torch_ref.results import Accuracy, Comparison, Description, Finding, Place, Timing
 from torch_ref.tally import Status, Tally
 
+KEPT = 10_000  # elements, at most, of a case that is kept to be run again
+
 
 @dataclass
 class Summary:
     """The cases of one kind: how many, how many failed, a tally of each line, and the smallest case that fails.
 
     breaches are failures of the contract, breach the first of them: no lines came of those. outcomes has the sizes of
-    every case, and whether it passed; right is the first case that did. results and gradients are the names of what the
-    reference gives.
+    every case, and whether it passed; right is the first small case that did. results and gradients are the
+    names of what the reference gives.
     """
 
     cases: int = 0
@@ -38,7 +40,8 @@ class Summary:
         self.breaches += comparison.breach is not None
         self.breach = self.breach or (comparison if comparison.breach is not None else None)
         self.outcomes.append((comparison.case.sizes, comparison.passed))
-        self.right = self.right or (comparison.case if comparison.passed else None)
+        if comparison.passed and comparison.case.size <= KEPT:
+            self.right = self.right or comparison.case
         for name, line in comparison.lines.items():
             self.tallies.setdefault(name, Tally(line)).add(line)
         if not comparison.passed:

@@ -146,14 +146,17 @@ def _where(evidence: Evidence, pairs: list[Pair]) -> str:
     """Which elements alone are wrong, in every case."""
     off = [np.abs(pair.yours - pair.right) > pair.allowed for pair in pairs]
     if all(np.all(pair.right[wrong] == 0) for pair, wrong in zip(pairs, off, strict=True)):
-        return "wrong only where autograd's is 0: is a mask missing?"
-    for argument in evidence.first.case.given:
+        return "wrong only where autograd's is 0: as if a mask were missing"
+    results_right = all(name in evidence.first.case.differentiated for name in evidence.wrong)
+    for argument in evidence.first.case.given if results_right else ():
         tokens = [of.case.arguments[argument] for of in evidence.comparisons]
         if all(_are_rows(some, pair.right) for some, pair in zip(tokens, pairs, strict=True)):
             counts = [np.bincount(some.ravel(), minlength=len(wrong)) for some, wrong in zip(tokens, off, strict=True)]
             once = [wrong[count < 2] for wrong, count in zip(off, counts, strict=True)]
             if any(rows.size for rows in once) and not any(rows.any() for rows in once):
-                return f"wrong only in rows that {argument} has more than once: is what is repeated not added up?"
+                return (
+                    f"wrong only in rows that {argument} has more than once: as if what is repeated were not added up"
+                )
     for axis in range(pairs[0].right.ndim):
         zero = set.intersection(*(_zero_along(axis, pair.right) for pair in pairs))  # right by nature
         places = [_wrong_along(axis, wrong) for wrong in off]

@@ -168,7 +168,7 @@ KINDS = {
     "squared hinge": (
         Reference(nn.Linear(3, 1), lambda o, t: (torch.relu(1 - o * t) ** 2).mean(), normal(targets=(1,))),
         of_squared_hinge,
-        "the ReLU is left out, in the function that the gradient is of",
+        "the ReLU is left out, in what is differentiated, the result being right",
     ),
     "hinge": (HINGE, of_hinge, "the derivative of the ReLU is missing"),
 }

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 from torch.fx import Node
 
+from torch_ref.diagnosis.graph.gates import gate_of, gates
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.time_steps import steps
@@ -32,8 +33,17 @@ def same_source(trace: Trace, positions: Sequence[int]) -> list[Group]:
     )
     to_alike = _by(positions, lambda i: (*_source(trace, i), *(_source(trace, user) for user in trace.users[i][:1])))
     loose = _by(positions, lambda i: _source(trace, i))
-    found = list(dict.fromkeys(exact + of_alike + to_alike + loose))
+    of_gates = _by([i for i in positions if gate_of(trace, i)], lambda i: (gate_of(trace, i), _in_its_gate(trace, i)))
+    found = list(dict.fromkeys(of_gates + exact + of_alike + to_alike + loose))
     return found + [part for group in found for part in _by_call(trace, group)]
+
+
+def _in_its_gate(trace: Trace, i: int) -> tuple[Hashable, ...]:
+    """The same in each layer and at each step: of a product, which factor it is multiplied by; the state may be 0."""
+    node = trace.nodes[i]
+    taken = [gates(trace).get(trace.position[a], "") for a in node.all_input_nodes if not is_backward(a)]
+    given = tuple(name for name in taken if name and not name.endswith("_t`"))
+    return str(node.target), is_backward(node), given or len(node.all_input_nodes)
 
 
 def _by_call(trace: Trace, group: Group) -> list[Group]:
@@ -44,9 +54,11 @@ def _by_call(trace: Trace, group: Group) -> list[Group]:
     return [part for part in parts if 1 < len(part) < len(group)]
 
 
-def in_steps(trace: Trace, group: Group) -> bool:
-    """Whether these are one node of each of several steps."""
+def in_steps(trace: Trace, group: Group, *, of_layers: bool = False) -> bool:
+    """Whether these are one node of each of several steps; of_layers: or of each layer of a recurrent network."""
     found = [step for i in group if (step := steps(trace).get(trace.number(i))) and step.steps > 1]
+    if of_layers and gate_of(trace, group[0]) and all(gate_of(trace, i) == gate_of(trace, group[0]) for i in group):
+        return len(group) > 1 and len({(step.operator, step.step) for step in found}) == len(group)
     return len(group) > 1 and len({step.step for step in found}) == len(group)
 
 

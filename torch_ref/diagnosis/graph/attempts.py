@@ -55,17 +55,21 @@ class Attempts:
         first = self.first
         back = sorted(groups(first, first.backward), key=self.far)
         there = sorted(groups(first, first.forward), key=self.far)
-        same = [group for group in sorted(same_source(first, first.backward), key=self.far) if in_steps(first, group)]
-        same_there = [group for group in there if in_steps(first, group)]
+        same, same_there = (
+            [group for group in some if in_steps(first, group, of_layers=True)]
+            for some in (sorted(same_source(first, first.backward), key=self.far), there)
+        )
         of_back = cache(lambda i: [*edits(first, first.nodes[i]), *places(first.values[i]), *slopes(first, i)])
         of_there = cache(lambda i: list(self._changes_there(i)))
         backward, forward = set(first.backward), set(first.forward)
         of_either = lambda i: of_back(i) if i in backward else of_there(i) if i in forward else []  # noqa: E731
         unsure = not set(first.outputs) - set(first.case.differentiated) <= set(self.yours)
         results_wrong = bool(self.wrong - set(first.case.differentiated))
-        ways = [*((Way.VALUE, Way.FORWARD) if results_wrong or unsure else ())]
+        ways = (Way.VALUE, Way.FORWARD) if results_wrong or unsure else ()
         ways += () if results_wrong else (Way.TAKEN, Way.RECOMPUTED)
         alone: list[Group] = [(i,) for i in first.backward]
+        detached = (i for i in first.forward if first.nodes[i].target is aten.detach.default and not results_wrong)
+        yield ((Way.ANOTHER, (i,), change) for i in detached for change in edits(first, first.nodes[i]))
         yield self._each(alone, lambda group: of_two_sides(first, group[0], self.influence))
         for some in same, back:
             for rank in range(PLACES):

@@ -12,7 +12,7 @@ from torch_ref.cases.case import Case, Numbers
 from torch_ref.comparison import compare
 from torch_ref.diagnosis.evidence import Evidence, most_wrong_first
 from torch_ref.diagnosis.explaining import matched
-from torch_ref.diagnosis.graph.change import OTHERS
+from torch_ref.diagnosis.graph.change import OTHERS, PLACES
 from torch_ref.diagnosis.graph.entry import entry
 from torch_ref.diagnosis.graph.explanation import Explanation, made_by
 from torch_ref.diagnosis.graph.naming import is_part
@@ -84,6 +84,8 @@ def _verified(search: Search, evidence: Evidence, graphs: "Graphs") -> Iterator[
 def _order(first: Trace, gradients: frozenset[int], explanation: Explanation) -> tuple[int, ...]:
     """What explains most, then the simplest, then what says most and is nearest to the wrong tensors."""
     node = first.nodes[explanation.group[0]]
+    i = explanation.group[0]
+    is_inner = explanation.change.rank == PLACES and (i not in gradients or is_part(first, i))  # not what comes in
     says_much = explanation.change.kind == "slope" or "role" in node.meta.get("custom", {})
     if explanation.change.kind == "stray":  # a factor that the operator itself has
         says_much = first.number(explanation.change.detail[0]) == first.number(explanation.group[0])
@@ -97,6 +99,7 @@ def _order(first: Trace, gradients: frozenset[int], explanation: Explanation) ->
     return (
         -len(explanation.tensors),
         explanation.change.rank + (explanation.before.change.rank if explanation.before else 0),
+        is_inner,
         not is_cut,
         not says_much,
         explanation.change.rank >= OTHERS and is_part(first, explanation.group[0]),

@@ -12,6 +12,7 @@ from torch_ref.diagnosis.graph.formulas import LEFT_OUT, G, formula
 from torch_ref.diagnosis.graph.gates import letters_at
 from torch_ref.diagnosis.graph.naming import axes_of
 from torch_ref.diagnosis.graph.origin import origin_of
+from torch_ref.diagnosis.graph.paths import is_direct
 from torch_ref.diagnosis.graph.slopes import activation_of, derivative_of
 from torch_ref.diagnosis.graph.time_steps import in_time
 from torch_ref.diagnosis.graph.trace import Trace
@@ -34,7 +35,7 @@ TELLING = {  # changes that say themselves what belongs there
     *("another index", "substituted", "updated", "stray", "stray slope", "constant outside the root"),
 }
 OPENINGS = "the row of index", "the copies"  # of what says itself what belongs there
-ENOUGH = " is skipped", " stand in place of ", "the sum of all that comes in"  # likewise
+ENOUGH = " is skipped", " is not detached", " stand in place of ", "the sum of all that comes in"  # likewise
 SHORTEST, LONGEST = 3, 100  # signs of a formula that is told
 LEGEND = {G: "the gradient that comes in", "x": "what goes into it", "y": "what comes out"}
 NUMBER = re.compile(r"\d+(\.\d+)?")
@@ -47,7 +48,7 @@ def expected(trace: Trace, explanation: Explanation, what: str) -> str:
     if kind in TELLING or what.startswith(OPENINGS) or any(words in what for words in ENOUGH):
         return ""
     if trace.nodes[i].meta.get("is_gradient_acc"):
-        return f" Expected there: the sum over {_paths_to(trace, i)}."
+        return _missing_term(trace, explanation) or f" Expected there: the sum over {_paths_to(trace, i)}."
     if _is_of_one_step(trace, explanation.group):
         return ""
     derivative = derivative_of(trace, i) if activation_of(trace, i) else ""
@@ -67,6 +68,22 @@ def expected(trace: Trace, explanation: Explanation, what: str) -> str:
         return ""
     legend = f" ({'; '.join(meant)})" if meant else ""
     return f" {'Expected there:' if is_whole else 'That part should be'} {right}{legend}."
+
+
+def _missing_term(trace: Trace, explanation: Explanation) -> str:
+    """Of a sum of gradients that lacks one of the two, the formula of that one, if it can be said."""
+    node = trace.nodes[explanation.group[0]]
+    if explanation.change.kind != "passed on":
+        return ""
+    missing = node.args[1 - explanation.change.detail[0]]
+    if is_direct(trace, node, missing):
+        return " Add it as it is."
+    if not isinstance(missing, Node) or missing.op != "call_function" or missing.meta.get("is_gradient_acc"):
+        return ""
+    text = formula(trace, trace.position[missing], 2)
+    is_told = LEFT_OUT not in text and "the " not in text and SHORTEST <= len(text) <= LONGEST and WORD.search(text)
+    is_gradient = G in WORD.findall(QUOTED.sub("", text)) and "`g`" not in text
+    return f" Add {text} ({G}: {LEGEND[G]} there)." if is_told and is_gradient else ""
 
 
 def _is_of_one_step(trace: Trace, group: Group) -> bool:

@@ -82,6 +82,12 @@ def gates(trace: Trace) -> dict[int, str]:
     return said
 
 
+def gate_of(trace: Trace, i: int) -> str:
+    """What the operator gives that a node of either pass is of; nothing outside of such modules."""
+    there = [j for j in trace.blocks.get(trace.number(i), ()) if not is_backward(trace.nodes[j])]
+    return gates(trace).get(there[-1], "") if there else ""
+
+
 def _sizes(node: Node) -> Any:
     return node.args[1] if node.target is aten.split_with_sizes.default else ()
 

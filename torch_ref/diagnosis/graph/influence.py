@@ -146,7 +146,7 @@ class Influence:
     def _equations(self, changed: frozenset[int]) -> tuple[Tensor, Tensor]:
         """The columns of these gradients, in their order, and what the candidate is off: as many as say anything."""
         reached = self.trace.reached(changed)
-        names = [name for name in self.names if name in reached]
+        names = [name for name in self.names if name in reached] or self.names  # those of rounding alone are not there
         columns = torch.cat([torch.cat([self.jacobians[i][name] for name in names]) for i in sorted(changed)], 1)
         off = torch.cat([self.off[name] for name in names])
         if len(off) > (enough := columns.shape[1] + SPARE):

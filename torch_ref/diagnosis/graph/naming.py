@@ -1,18 +1,15 @@
 """How a node, its arguments and the paths back through it are called in a sentence."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.formulas import as_taken, formula, named
-from torch_ref.diagnosis.graph.gates import gates
 from torch_ref.diagnosis.graph.nodes import is_backward, is_real
 from torch_ref.diagnosis.graph.origin import origin_of
-from torch_ref.diagnosis.graph.quoted import quoted
-from torch_ref.diagnosis.graph.signs import SILENT
-from torch_ref.diagnosis.graph.time_steps import in_time
+from torch_ref.diagnosis.graph.paths import ends_of, listed, paths
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.vocabulary import operator
 
@@ -33,7 +30,7 @@ def subject(trace: Trace, i: int) -> str:
     if i not in trace.gradients or is_part(trace, i):
         return formula(trace, i, 3, top=i in trace.gradients)
     to = "" if node.meta.get("is_gradient_acc") else _to(trace, i)
-    return f"the gradient {to}back through {_listed(_paths(trace, node))}"
+    return f"the gradient {to}back through {listed(paths(trace, node))}"
 
 
 def is_part(trace: Trace, i: int) -> bool:
@@ -54,20 +51,9 @@ def goal(trace: Trace, i: int, *, several: bool = False) -> str:
     given = [a for a in dict.fromkeys(outer) if is_real(trace.values[trace.position[a]])]
     if several and len(given) < 2:
         return ""
-    ends = set(_ends(trace, i))
+    ends = set(ends_of(trace, i))
     found = [a for a in given if _source(trace, a) in ends]
     return named(trace, trace.position[found[0]]) if len(found) == 1 else ""
-
-
-def _ends(trace: Trace, i: int) -> Iterator[int | str]:
-    """The outputs that a gradient is, or the numbers of the operators that it goes on to."""
-    yield from trace.ends.get(i, ())
-    for user in trace.users[i]:
-        node = trace.nodes[user]
-        if node.meta.get("is_gradient_acc") or trace.number(user) == trace.number(i):
-            yield from _ends(trace, user)
-        else:
-            yield trace.number(user)
 
 
 def _source(trace: Trace, argument: Node) -> int | str:
@@ -114,64 +100,12 @@ def axes_of(trace: Trace, i: int, axes: Sequence[int], *, summed: bool = False) 
     in_windows = operator(origin_of(trace, i).operator).endswith(("convolution", "pooling"))
     if axes and operator(origin_of(trace, i).operator) in PRODUCTS and list(axes) == [dim - 1]:
         return "the last axis"  # of what was made a matrix of, too
-    named = [str(axis - dim if in_windows and axis else axis) for axis in axes]
+    shape = trace.values[trace.position[of]].shape if isinstance(of, Node) else ()
+    some = [axis for axis in axes if len(shape) <= axis or shape[axis] > 1] or list(axes)  # 1-d runs as 2-d, of one row
+    named = [str(axis - dim if in_windows and axis else axis) for axis in some]
     return f"{'axis' if len(named) == 1 else 'axes'} {', '.join(named)}"
 
 
 def role(argument: Any) -> str:
     """The name of a term, if it has one."""
     return str(argument.meta.get("custom", {}).get("role", "")) if isinstance(argument, Node) else ""
-
-
-def _paths(trace: Trace, argument: Any) -> list[str]:
-    """What the gradients are of that are added up here."""
-    if argument.meta.get("is_gradient_acc"):
-        return [path for addend in argument.args for path in _paths(trace, addend)]
-    if argument.op == "placeholder":
-        return [DIRECT]
-    i = trace.position[argument]
-    there = [j for j in trace.blocks.get(trace.number(i), ()) if not is_backward(trace.nodes[j])]
-    result = named(trace, there[-1]) if there and trace.nodes[there[-1]].target not in SILENT else ""
-    origin = origin_of(trace, i)
-    kind = f"the {operator(origin.operator)}" + (f" of `{origin.module[0]}`" if origin.module[0] else "")
-    if there and there[-1] in gates(trace) and "split" not in origin.operator:
-        return [f"the {operator(origin.operator)} {'' if ' ' in result else 'that gives '}{result}"]
-    return [result if "`" in result and not origin.module[0] else kind]
-
-
-DIRECT = "a sum as it is (a skip connection)"
-
-
-def _listed(paths: list[str]) -> str:
-    return " and ".join(dict.fromkeys(paths))
-
-
-def one_path(trace: Trace, node: Node, j: int) -> str:
-    """Of the paths on which a gradient comes back, what is missing and what is there."""
-    missing, there = (_paths(trace, node.args[k]) for k in (1 - j, j))
-    if len(set(missing + there)) == 1:
-        if in_time(trace, trace.position[node.args[j]]):
-            return "the gradients of several steps are not added up, some are missing"
-        return "of the gradients back through the same operator at several places, some are not added"
-    rest = (
-        ""
-        if any(user.meta.get("is_gradient_acc") for user in node.users)
-        else f", only that {_through(there)} is there"
-    )
-    one_of = "one of " if set(missing) & set(there) else ""
-    to = _summed_for(trace, trace.position[node])
-    of = f" to {to}" if "`" in to and to not in missing else ""
-    return f"{one_of}the gradient{'s' * bool(one_of)}{of} {_through(missing)} is missing{rest}"
-
-
-def _summed_for(trace: Trace, i: int) -> str:
-    """The value that a sum of gradients is the gradient to: what the one operator gives that it goes on to."""
-    numbers = {end for end in _ends(trace, i) if isinstance(end, int)}
-    there = [j for number in numbers for j in trace.blocks.get(number, ()) if not is_backward(trace.nodes[j])]
-    if len(numbers) != 1 or not there:
-        return ""
-    return quoted(trace, there[-1]) or ("" if trace.nodes[there[-1]].target in SILENT else named(trace, there[-1]))
-
-
-def _through(paths: list[str]) -> str:
-    return f"back through {_listed(paths)}"

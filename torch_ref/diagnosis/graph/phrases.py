@@ -1,5 +1,6 @@
 """What is wrong, by the kind of change."""
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -61,7 +62,11 @@ def _slope(trace: Trace, i: int, name: str) -> str:
     if name == "1":
         mask = " (as with y >= 0 as its mask, which always holds)" if op == "ReLU" else ""
         return f"the derivative of the {op} is missing, the gradient is passed on{mask}"
-    return f"the derivative of the {op} is computed as {name} (x: what goes into it, y: what comes out)"
+    letters = {"x": "what goes into it", "y": "what comes out"}
+    meant = ", ".join(
+        f"{letter}: {of}" for letter, of in letters.items() if re.search(rf"\b{letter}\b|{letter}²", name)
+    )
+    return f"the derivative of the {op} is computed as {name}{meant and f' ({meant})'}"
 
 
 def _skipped(trace: Trace, i: int, j: int, is_above: bool) -> str:  # noqa: FBT001  # a detail

@@ -8,10 +8,11 @@ from torch.fx import Node
 
 from torch_ref.diagnosis.graph.branches import of_side
 from torch_ref.diagnosis.graph.explanation import Explanation
-from torch_ref.diagnosis.graph.formulas import formula
-from torch_ref.diagnosis.graph.naming import argument, one_path, role, subject
+from torch_ref.diagnosis.graph.formulas import formula, named, named_operator
+from torch_ref.diagnosis.graph.naming import argument, role, subject
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.origin import origin_of
+from torch_ref.diagnosis.graph.paths import one_path
 from torch_ref.diagnosis.graph.quoted import quoted
 from torch_ref.diagnosis.graph.signs import BETWEEN, SILENT
 from torch_ref.diagnosis.graph.slopes import activation_of
@@ -20,6 +21,7 @@ from torch_ref.diagnosis.graph.vocabulary import operator
 from torch_ref.diagnosis.named_numbers import written
 
 aten: Any = torch.ops.aten
+FACTORS = aten.mul.Tensor, aten.mul.Scalar, aten.mm.default, aten.bmm.default
 SCATTERS = {
     *(aten.scatter.src, aten.scatter.value, aten.scatter_add.default, aten.index_put.default),
     *(aten.slice_scatter.default, aten.select_scatter.default),
@@ -34,13 +36,11 @@ def passed_on(trace: Trace, i: int, j: int) -> str:  # noqa: PLR0911  # one case
     others = [k for k in range(len(node.args)) if k != j and isinstance(node.args[k], Node)]
     if node.meta.get("is_gradient_acc"):
         return one_path(trace, node, j)
-    if node.target is aten.where.self:
-        return _one_side(trace, i, j)
+    if node.target in ALONE:
+        return ALONE[node.target](trace, i, j)
     if node.target is aten.copy.default and j == 0:
         masks = isinstance(node.args[1], Node) and node.args[1].target is aten.where.self
         return "the mask is not applied" if masks else "what is assigned is left out"
-    if node.target in (aten.permute.default, aten.flip.default):
-        return not_moved(trace, i)
     constant = (
         node.target in (aten.mul.Tensor, aten.mul.Scalar, aten.div.Tensor, aten.div.Scalar)
         and len([a for a in node.args if isinstance(a, Node)]) == 1
@@ -52,16 +52,26 @@ def passed_on(trace: Trace, i: int, j: int) -> str:  # noqa: PLR0911  # one case
         return f"the division by {argument(trace, i, 1)} is missing"
     if node.target is aten.pow.Tensor_Scalar and j == 0:
         return f"{argument(trace, i, 0)} stands in place of {formula(trace, i, 3)}"
-    factors = aten.mul.Tensor, aten.mul.Scalar, aten.mm.default, aten.bmm.default
     if node.target in BETWEEN:
-        other = others[0] if others else 1 - min(j, 1)
-        kind = "factor" if node.target in factors else "term"
-        what = argument(trace, i, other)
-        what = what if what.startswith(("a ", "the gradient")) else f"the {kind} {what.removeprefix('the ')}"
-        whole = node.meta.get("custom", {}).get("symbol") or quoted(trace, i)
-        of = f" of {whole}" if not others and whole else ""  # a constant
-        return f"{role(node.args[other]) or what}{of} is missing"
+        return _one_of_two(trace, i, others[0] if others else 1 - min(j, 1))
     return f"the {operator(str(node.target).removeprefix('aten.').partition('.')[0])} is left out"
+
+
+def _one_of_two(trace: Trace, i: int, other: int) -> str:
+    """A factor or a term that is missing."""
+    node = trace.nodes[i]
+    kind = "factor" if node.target in FACTORS else "term"
+    missing = node.args[other]
+    symbol = missing.meta.get("custom", {}).get("symbol") if isinstance(missing, Node) else ""
+    if role(missing):
+        return f"the factor {symbol} is missing" if symbol and kind == "factor" else f"{role(missing)} is missing"
+    what = argument(trace, i, other)
+    what = f"y ({what})" if what == named_operator(trace, i) else what  # what it gives itself
+    what = what.replace("the gradient that comes in", "g (the gradient that comes in)")
+    what = what if what.startswith(("a ", "the gradient")) else f"the {kind} {what.removeprefix('the ')}"
+    whole = node.meta.get("custom", {}).get("symbol") or quoted(trace, i)
+    of = f" of {whole}" if not isinstance(missing, Node) and whole else ""  # a constant
+    return f"{what}{of} is missing"
 
 
 def transposed(right: str) -> str:
@@ -156,3 +166,10 @@ def inner_constant(trace: Trace, i: int) -> str:
 def constant_in_a_term(trace: Trace, i: int, j: int, key: int | str, other: Callable[[Any], Any]) -> str:
     """A constant that is another one in one term alone."""
     return f"in {subject(trace, i)} alone, {constant(trace, j, key, other)}"
+
+
+ALONE: dict[Any, Callable[[Trace, int, int], str]] = {
+    aten.where.self: _one_side,
+    aten.detach.default: lambda t, i, _: f"{named(t, i)} is not detached: a gradient goes back through it",
+    **dict.fromkeys((aten.permute.default, aten.flip.default), lambda t, i, _: not_moved(t, i)),
+}

@@ -66,7 +66,9 @@ def _index(trace: Trace, i: int) -> str:
     return _index(trace, inputs[0]) if inputs and name.startswith(("the ", "a ")) else name
 
 
-def another_index(trace: Trace, _i: int, taken: int, other: int) -> str:
-    """An index in the place of another."""
+def another_index(trace: Trace, i: int, taken: int, other: int) -> str:
+    """An index in the place of another; or any whole numbers, such as a mask of 0 and 1."""
     there, belongs = (_index(trace, of) for of in (other, taken))
+    if "mul" in str(trace.nodes[i].target) and there != belongs:
+        return f"{there} is used in place of {belongs}"
     return f"the index is {there}, not {belongs}" if there != belongs else f"the index is another one than {belongs}"

@@ -8,9 +8,11 @@ import torch
 
 from torch_ref.diagnosis.graph.gates import letters_at
 from torch_ref.diagnosis.graph.naming import argument, axes_of, subject
+from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.variables import row
+from torch_ref.diagnosis.graph.vocabulary import operator
 
 aten: Any = torch.ops.aten
 
@@ -62,14 +64,22 @@ def _transposed(trace: Trace, i: int, a: int, b: int) -> str:
     return f"{subject(trace, i)} has its axes {a} and {b} exchanged"
 
 
+def _slice(trace: Trace, i: int, axis: int, shift: int) -> str:
+    late = f"{abs(shift)} too {'late' if shift > 0 else 'early'}"
+    if is_backward(trace.nodes[i]) and operator(origin_of(trace, i).operator).endswith("convolution"):
+        return f"of what is padded, the part that is kept along {axes_of(trace, i, [axis])} begins {late}"
+    return f"the slice along {axes_of(trace, i, [axis])} begins {late}"
+
+
 def _spread(trace: Trace, i: int, axis: int, *, what: str) -> str:
-    along = axes_of(trace, i, [axis])
-    return f"{subject(trace, i)} is the same all along {along}, {what}, where each element has its own"
+    return (
+        f"{subject(trace, i)} is {what} over {axes_of(trace, i, [axis])} too, and put in each place: each has its own"
+    )
 
 
 WINDOWS = {
-    "end": "where windows overlap, each ends where the next begins",
-    "begin": "where windows overlap, each begins where the one before ends",
+    "end": "where windows overlap, each ends where the next begins; let them overlap",
+    "begin": "where windows overlap, each begins where the one before ends; let them overlap",
     "first": "the first element of each window gets all that the window gives",
     "first alone": "the first element of each window alone gets its share",
     "last alone": "the last element of each window alone gets its share",
@@ -89,8 +99,8 @@ OF_PLACES: dict[str, Callable[..., str]] = {
         f"the {sum_word(t, i)} is taken over {'the batch' if of_batch else 'what is one axis with the batch'} too"
     ),
     "split": _split,
-    "summed and spread": partial(_spread, what="the sum over it"),
-    "averaged and spread": partial(_spread, what="the mean over it"),
+    "summed and spread": partial(_spread, what="summed"),
+    "averaged and spread": partial(_spread, what="averaged"),
     "minus its mean": lambda t, i, axis: f"of {subject(t, i)}, the mean along {axes_of(t, i, [axis])} is taken off",
     "dilation ignored": lambda *_: "the dilation is not taken into account",
     "windows cut": lambda _t, _i, where: WINDOWS[where],
@@ -102,6 +112,10 @@ OF_PLACES: dict[str, Callable[..., str]] = {
     "another count": lambda _t, _i, what: f"what a window gives is divided by {COUNTS[what]}",
     "indices shifted": lambda *_: "the indices are shifted by one",
     "over other axes": _over,
+    "divided by fewer": lambda t, i, some, right: (
+        f"the mean is divided by the size of {axes_of(t, i, some, summed=True)} alone, not of "
+        f"{axes_of(t, i, right, summed=True)}"
+    ),
     "only the first": lambda t, i, axes: (
         f"only the first along {axes_of(t, i, axes, summed=True)} counts, not the sum over all"
     ),
@@ -114,9 +128,7 @@ OF_PLACES: dict[str, Callable[..., str]] = {
     "only the last of each": lambda t, i, _axis: (
         f"only the last of each sample counts, not the {sum_word(t, i)} over all"
     ),
-    "another slice": lambda t, i, axis, shift: (
-        f"the slice along {axes_of(t, i, [axis])} begins {abs(shift)} too {'late' if shift > 0 else 'early'}"
-    ),
+    "another slice": _slice,
     "transposed": _transposed,
     "block dropped": lambda t, i, axis, k, n: _block(t, i, axis, k, n, dropped=True),
     "block kept": lambda t, i, axis, k, n: _block(t, i, axis, k, n, dropped=False),

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain, combinations
+from math import prod
 from typing import Any
 
 import torch
@@ -35,6 +36,7 @@ def sums(trace: Trace, node: Node, value: Tensor) -> Iterator[Change]:
     summed = trace.arg(node, 0, trace.values)
     axes = {axis % summed.dim() for axis in node.args[1]}  # type: ignore[union-attr]  # a list
     yield from _merged(trace, value)
+    yield from _divided_by_fewer(tuple(sorted(axes))) if node.target is aten.mean.dim else ()
     every = chain.from_iterable(combinations(range(summed.dim()), k) for k in range(1, summed.dim() + 1))
     for others in every:
         # Of many axes, as of the products of a convolution, no one mistakes more than two.
@@ -55,6 +57,17 @@ def _sum_or_mean(is_mean: bool) -> Iterator[Change]:  # noqa: FBT001  # of one o
         yield Change(SUMS, "n - 1", (), lambda t, v, n: v[t.position[n]] * (_count(t, v, n) / (_count(t, v, n) - 1)))
     else:
         yield Change(SUMS, "mean for sum", (), lambda t, v, n: v[t.position[n]] / _count(t, v, n))
+
+
+def _divided_by_fewer(axes: tuple[int, ...]) -> Iterator[Change]:
+    for some in chain.from_iterable(combinations(axes, k) for k in range(1, len(axes))):
+        yield Change(SUMS, "divided by fewer", (some, axes), partial(_divided_by, some))
+
+
+def _divided_by(axes: tuple[int, ...], trace: Trace, values: Values, node: Node) -> Tensor:
+    """A mean, divided by the size of some of its axes alone."""
+    shape = trace.arg(node, 0, values).shape
+    return values[trace.position[node]] * (_count(trace, values, node) / prod(shape[axis] for axis in axes))  # type: ignore[no-any-return]
 
 
 def _count(trace: Trace, values: Values, node: Node) -> float:

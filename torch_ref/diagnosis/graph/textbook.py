@@ -71,7 +71,8 @@ def table() -> Mapping[Any, Callable[..., Any]]:
         aten.gelu_backward.default: gelu,
         aten.lerp.Scalar: lambda a, b, weight: a + weight * (b - a),
     }
-    return MappingProxyType({**torchs(), **own})
+    kept = {op: how for op, how in torchs().items() if op is not aten.detach.default}  # a copy has one
+    return MappingProxyType({**kept, **own})
 
 
 def _standardized(

@@ -1,5 +1,6 @@
 """Another value of the same shape in an argument's place: of another time step, of another operator."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from typing import Any, TypeAlias
@@ -46,25 +47,39 @@ def _is_gradient(trace: Trace, argument: Any) -> bool:
 
 
 def _of_other_steps(trace: Trace, group: Group, j: int, taken: list[int]) -> Iterator[Change]:
-    if len(group) < 2 or len(set(taken)) < len(taken):
-        return
-    in_order = sorted(taken)
+    """In each layer for itself, where a group has the steps of several."""
+    parts: dict[Any, list[tuple[int, int]]] = defaultdict(list)
+    for i, a in zip(group, taken, strict=True):
+        step = steps(trace).get(trace.number(i))
+        parts[step and step.operator].append((i, a))
+    shifts = [_shifts(trace, dict(part)) for part in parts.values()]
+    for what in shifts[0]:
+        if all(what in of for of in shifts):
+            to = {i: other for of in shifts for i, other in of[what].items()}
+            yield Change(STEPS, f"the {what}", (j,), partial(_replaced, to, j))
+
+
+def _shifts(trace: Trace, taken: dict[int, int]) -> dict[str, dict[int, int | None]]:
+    """By name, for each node whose argument is given, that of another step; none, if they are not one of each step."""
+    in_order = sorted(taken.values())
+    if len(in_order) < 2 or len(set(in_order)) < len(in_order):
+        return {}
     alike = sources(trace).get(in_order[-1], ())
     after = [*in_order, *(i for i in alike if i > in_order[-1])][1 : len(in_order) + 1]
     before = [None, *in_order[:-1]]
     firsts, lasts = [in_order[0]] * len(in_order), [in_order[-1]] * len(in_order)
     first_own, last_own = [in_order[0], *in_order[:-1]], [*in_order[1:], in_order[-1]]
     instead: tuple[Sequence[int | None], ...] = before, after, firsts, lasts, first_own, last_own
-    at = dict(zip(taken, (step_of(trace, i) for i in group), strict=True))
+    at = {a: step_of(trace, i) for i, a in taken.items()}
     names = ["step before", "step after", "first step", "last step", *OWN]
     if at[in_order[0]] > at[in_order[-1]]:  # computed by the backward pass, the last step first
         names = ["step after", "step before", "last step", "first step", *reversed(OWN)]
+    shifts: dict[str, dict[int, int | None]] = {}
     for what, others in zip(names, instead, strict=True):
         if len(others) == len(in_order):
             to = dict(zip(in_order, others, strict=True))
-            yield Change(
-                STEPS, f"the {what}", (j,), partial(_replaced, {i: to[a] for i, a in zip(group, taken, strict=True)}, j)
-            )
+            shifts[what] = {i: to[a] for i, a in taken.items()}
+    return shifts
 
 
 def _of_other_slots(trace: Trace, group: Group, j: int, taken: list[int]) -> Iterator[Change]:

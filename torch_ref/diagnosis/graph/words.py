@@ -9,6 +9,7 @@ from torch_ref.diagnosis.graph.expected import expected
 from torch_ref.diagnosis.graph.explanation import Explanation, Way
 from torch_ref.diagnosis.graph.formulas import formula
 from torch_ref.diagnosis.graph.gates import legend
+from torch_ref.diagnosis.graph.paths import is_direct
 from torch_ref.diagnosis.graph.phrases import phrase
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.where import at_steps, places
@@ -21,7 +22,7 @@ PASS = {
     Way.RECOMPUTED: "in the value that the backward pass uses of {}",
     Way.VALUE: "in the forward pass, in {}",
     Way.FORWARD: "in the forward pass, in {}",
-    Way.ANOTHER: "in the function that the gradient is of, though not in the result, in {}",
+    Way.ANOTHER: "in what is differentiated, the result being right, in {}",
     Way.DERIVATIVE: "in the derivative of {}",
 }
 
@@ -59,9 +60,10 @@ def sentence(trace: Trace, explanation: Explanation) -> Words:
 
 
 def _at(trace: Trace, explanation: Explanation) -> Group:
-    """The nodes whose places and steps are told: of a sum of gradients that lacks one of the two, that one."""
+    """The nodes whose places and steps are told: of a sum, of the path that is missing, or of the other."""
     nodes = [trace.nodes[i] for i in explanation.group]
     if explanation.change.kind != "passed on" or not all(node.meta.get("is_gradient_acc") for node in nodes):
         return explanation.group
-    missing = [node.args[1 - explanation.change.detail[0]] for node in nodes]
+    kept = explanation.change.detail[0]
+    missing = [node.args[kept if is_direct(trace, node, node.args[1 - kept]) else 1 - kept] for node in nodes]
     return tuple(trace.position[argument] for argument in missing if isinstance(argument, Node))
