@@ -153,12 +153,12 @@ KINDS = {
     "smoothing": (
         Reference(nn.Linear(4, 3), nn.CrossEntropyLoss(label_smoothing=0.1), draw_labels),
         of_smoothed,
-        "the term of weight 0.9 has the weight 1: the label smoothing is missing, in the function",
+        "the term of weight 0.9 has the weight 1: the label smoothing is missing, in what is differentiated",
     ),
     "a term": (
         Reference(nn.Linear(4, 3), smoothed, draw_labels),
         of_smoothed,
-        "`0.1 * every` is missing, and `0.9 * target` has the weight 1, not 0.9, in the function",
+        "`0.1 * every` is missing, and `0.9 * target` has the weight 1, not 0.9, in what is differentiated",
     ),
     "own class": (
         Reference(nn.Linear(4, 3), nn.CrossEntropyLoss(), draw_labels),

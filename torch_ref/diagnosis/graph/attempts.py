@@ -50,6 +50,11 @@ class Attempts:
     influence: Influence
     of_wrong: Influence
 
+    @property
+    def results(self) -> set[str]:
+        """Their names: those of what has no gradient."""
+        return set(self.first.outputs) - set(self.first.case.differentiated)
+
     def tiers(self) -> Iterator[Iterator[Attempt]]:
         """What is tried, the simplest first; of a loop, what is wrong at each of its steps before all else."""
         first = self.first
@@ -63,13 +68,11 @@ class Attempts:
         of_there = cache(lambda i: list(self._changes_there(i)))
         backward, forward = set(first.backward), set(first.forward)
         of_either = lambda i: of_back(i) if i in backward else of_there(i) if i in forward else []  # noqa: E731
-        unsure = not set(first.outputs) - set(first.case.differentiated) <= set(self.yours)
-        results_wrong = bool(self.wrong - set(first.case.differentiated))
-        ways = (Way.VALUE, Way.FORWARD) if results_wrong or unsure else ()
-        ways += () if results_wrong else (Way.TAKEN, Way.RECOMPUTED)
+        results_wrong = bool(self.wrong & self.results)
+        ways = [Way.VALUE, Way.FORWARD] if results_wrong or not self.results <= set(self.yours) else []
+        ways += [] if results_wrong else [Way.TAKEN, Way.RECOMPUTED]
         alone: list[Group] = [(i,) for i in first.backward]
-        detached = (i for i in first.forward if first.nodes[i].target is aten.detach.default and not results_wrong)
-        yield ((Way.ANOTHER, (i,), change) for i in detached for change in edits(first, first.nodes[i]))
+        yield iter(()) if results_wrong else self._not_detached()
         yield self._each(alone, lambda group: of_two_sides(first, group[0], self.influence))
         for some in same, back:
             for rank in range(PLACES):
@@ -94,6 +97,11 @@ class Attempts:
         for some in (same_there, there) if not results_wrong else ():
             yield self.of_rank(Way.FOR_SOME, some, of_there, SIMPLE)
             yield self.of_rank(Way.DERIVATIVE, some, lambda i: [of for of in of_there(i) if of.kind in CUT], SIMPLE)
+
+    def _not_detached(self) -> Iterator[Attempt]:
+        """What is detached, differentiated."""
+        detached = [i for i in self.first.forward if self.first.nodes[i].target is aten.detach.default]
+        return ((Way.ANOTHER, (i,), change) for i in detached for change in edits(self.first, self.first.nodes[i]))
 
     def _weights(self, way: Way, alone: list[Group]) -> Iterator[Iterator[Attempt]]:
         """Other weights of the two terms of a sum: solved for at a gradient, and tried in the forward pass first."""
