@@ -30,10 +30,10 @@ def test_a_factor_is_written_as_a_fraction_only_where_it_is_one(constant, text):
 
 FACTORS = {
     "the sign": (changed(W1=lambda g, _: -g), "-1", ("W1",), "the sign is the wrong way round"),
-    "a stray 2": (changed(W2=lambda g, _: 2 * g, B2=lambda g, _: 2 * g), "2", ("W2", "B2"), "a stray factor"),
-    "a half": (changed(B1=lambda g, _: g / 2), "1/2", ("B1",), "a stray factor"),
+    "a stray 2": (changed(W2=lambda g, _: 2 * g, B2=lambda g, _: 2 * g), "2", ("W2", "B2"), "a factor 2 too many"),
+    "a half": (changed(B1=lambda g, _: g / 2), "1/2", ("B1",), "divided by 2 too often"),
     "zeros": (changed(B1=lambda g, _: 0 * g), "0", ("B1",), "never computed"),
-    "no plain number": (changed(B1=lambda g, _: 0.123456789 * g), "0.123457", ("B1",), "a stray factor"),
+    "no plain number": (changed(B1=lambda g, _: 0.123456789 * g), "0.123457", ("B1",), "divided by 8.1 too often"),
     "batch": (changed(W1=lambda g, a: len(a.inputs) * g), "batch", ("W1",), "not divided by the batch"),
     "1/batch": (changed(B2=lambda g, a: g / len(a.inputs)), "1/batch", ("B2",), "averaged over the batch though"),
     "a batch of 4": (

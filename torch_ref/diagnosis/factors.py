@@ -167,8 +167,11 @@ def general_why(factor: Factor, names: tuple[str, ...], evidence: Evidence) -> s
     if not factor.powers:
         if magnitude == 1:
             return "the sign is the wrong way round"
-        missing = f", or put in the {Factor(1 / magnitude, ())} that is missing" if magnitude < 1 else ""
-        return f"a stray factor; take it out{missing}{of_axis(magnitude, evidence)}"
+        inverse = Factor(1 / magnitude, ())
+        what = f"divided by {inverse} too often, or a factor {inverse} is missing"
+        if magnitude > 1:
+            what = f"a factor {Factor(magnitude, ())} too many, or a division by it is missing"
+        return f"{what}{of_axis(magnitude, evidence)}"
     if batches > 0:
         half = "; ½ Σ where a mean is meant, or" if magnitude == 0.5 else ","
         why = f"divided by {1 / magnitude:.6g} where the batch belongs{half} a batch size that is hard-coded?"

@@ -143,7 +143,7 @@ KINDS = (
             "gamma missing": "the factor `weight` is missing",
             "means over all groups": "the mean is taken over axes 1, 2, not axis 2",
             "x in the bias": "`upstream` · `x` is summed, not `upstream`",
-            "variance term without the input": "the standardized input x̂ is missing",
+            "variance term without the input": "the factor x̂ is missing",
         },
     ),
     Kind(

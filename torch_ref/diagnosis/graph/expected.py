@@ -49,12 +49,11 @@ def expected(trace: Trace, explanation: Explanation, what: str) -> str:
         return ""
     if trace.nodes[i].meta.get("is_gradient_acc"):
         return _missing_term(trace, explanation) or f" Expected there: the sum over {_paths_to(trace, i)}."
-    if _is_of_one_step(trace, explanation.group):
-        return ""
     derivative = derivative_of(trace, i) if activation_of(trace, i) else ""
     right = derivative or formula(trace, i)
     is_name = right.startswith(("the ", "a ")) or not set(right) & set(" ᵀ²³(√")
-    is_told = not any(words in right for words in (LEFT_OUT, "a term in", "the gradient to the"))
+    is_told = not _is_of_one_step(trace, explanation.group)
+    is_told = is_told and not any(words in right for words in (LEFT_OUT, "a term in", "the gradient to the"))
     if is_name or not is_told or not SHORTEST <= len(right) <= LONGEST or not WORD.search(right):
         return ""
     letters = {word for word in WORD.findall(QUOTED.sub("", right)) if word in LEGEND and (derivative or word == G)}
@@ -67,7 +66,16 @@ def expected(trace: Trace, explanation: Explanation, what: str) -> str:
     if right in what:
         return ""
     legend = f" ({'; '.join(meant)})" if meant else ""
+    if others := [] if is_whole else _other_parts(trace, explanation.group, right):
+        return f" Those parts should be {' and '.join([right, *others])}{legend}."
     return f" {'Expected there:' if is_whole else 'That part should be'} {right}{legend}."
+
+
+def _other_parts(trace: Trace, group: Group, right: str) -> list[str]:
+    """The formulas of other nodes of the same operator, where they are wrong in the same way."""
+    parts = dict.fromkeys(formula(trace, i) for i in group[1:] if trace.number(i) == trace.number(group[0]))
+    texts = [text for text in parts if text != right and LEFT_OUT not in text and len(text) <= LONGEST]
+    return texts if len(texts) < 3 else []
 
 
 def _missing_term(trace: Trace, explanation: Explanation) -> str:
@@ -104,7 +112,7 @@ def _paths_to(trace: Trace, i: int) -> str:
 def _over(trace: Trace, i: int, expected: str) -> str:
     """The axes of the sums and means in a formula, if they are the same."""
     word = "Σ" if "Σ" in expected else "mean"
-    if word not in expected or " of the same index" in expected:
+    if word not in expected or any(words in expected for words in (" of the same index", "patches")):
         return ""
     new, axes = [i], set()
     while new:
