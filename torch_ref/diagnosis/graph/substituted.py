@@ -18,18 +18,25 @@ from torch_ref.diagnosis.graph.trace import Trace
 
 def substituted(trace: Trace) -> Iterator[tuple[Group, Change]]:
     """Each other value in the place of one that the backward pass takes, at all nodes, of a line, at one."""
-    shown: dict[Any, list[int]] = defaultdict(list)
+    shown: dict[tuple[Any, int], list[int]] = defaultdict(list)
     for i in trace.forward:
-        value = trace.values[_shown(trace, i)]
-        if is_real(value) and any(is_backward(node) for node in trace.nodes[i].users):
-            shown[value.shape, value.numpy().tobytes()].append(i)
-    for (shape, content), nodes in shown.items():
+        of = _shown(trace, i)
+        if is_real(trace.values[of]) and any(is_backward(node) for node in trace.nodes[i].users):
+            shown[_content(trace, of)].append(i)
+    for content, nodes in shown.items():
         lines = [tuple(i for i in nodes if origin_of(trace, i).line == origin_of(trace, j).line) for j in nodes]
         for group in dict.fromkeys([tuple(nodes), *lines, *((i,) for i in nodes)]):
-            for other in _known(trace).get(shape, ()):
-                if trace.values[other].numpy().tobytes() != content:
+            for other in _known(trace).get(content[0], ()):
+                if _content(trace, other) != content:
                     detail = _shown(trace, group[0]), other
                     yield group, Change(OTHERS, "substituted", detail, partial(_of_another, other))
+
+
+@cache
+def _content(trace: Trace, i: int) -> tuple[Any, int]:
+    """The shape, and a hash of the elements."""
+    value = trace.values[i]
+    return value.shape, hash(value.numpy().tobytes())
 
 
 def _shown(trace: Trace, i: int) -> int:
@@ -43,10 +50,10 @@ def _shown(trace: Trace, i: int) -> int:
 @cache
 def _known(trace: Trace) -> dict[Any, list[int]]:
     """What the forward pass has, by shape, each value once."""
-    seen: dict[Any, int] = {}
+    seen: dict[tuple[Any, int], int] = {}
     for i in [*range(len(trace.names)), *trace.everything]:
-        if is_real(value := trace.values[i]) and not is_backward(trace.nodes[i]) and _is_given(trace, i):
-            seen.setdefault((value.shape, value.numpy().tobytes()), i)
+        if is_real(trace.values[i]) and not is_backward(trace.nodes[i]) and _is_given(trace, i):
+            seen.setdefault(_content(trace, i), i)
     by_shape: dict[Any, list[int]] = defaultdict(list)
     for (shape, _), i in seen.items():
         by_shape[shape].append(i)
