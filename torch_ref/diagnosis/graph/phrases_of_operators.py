@@ -17,6 +17,7 @@ from torch_ref.diagnosis.graph.quoted import quoted
 from torch_ref.diagnosis.graph.signs import BETWEEN, SILENT
 from torch_ref.diagnosis.graph.slopes import activation_of
 from torch_ref.diagnosis.graph.trace import Trace
+from torch_ref.diagnosis.graph.uses import step_of
 from torch_ref.diagnosis.graph.vocabulary import operator
 from torch_ref.diagnosis.named_numbers import written
 
@@ -149,7 +150,7 @@ def constant(trace: Trace, i: int, key: int | str, other: Callable[[Any], Any]) 
 def several_constants(trace: Trace, explanation: Explanation) -> str:
     """Other constants where each step of a loop has its own; nothing, if there is one."""
     key, other = explanation.change.detail
-    nodes = [trace.nodes[i] for i in sorted(explanation.group)]
+    nodes = [trace.nodes[i] for i in sorted(explanation.group, key=lambda i: step_of(trace, i))]
     old = [node.args[key] if isinstance(key, int) else node.kwargs[key] for node in nodes]
     if len(set(old)) == 1 or not all(isinstance(number, int | float) for number in old):
         return ""
