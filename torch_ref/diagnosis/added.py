@@ -66,7 +66,10 @@ def _told(evidence: Evidence, penalty: Penalty, factor: Factor, names: list[str]
     weight = f"{factor.constant:.6g}" + {-1: " / batch", 1: " · batch", 0: ""}[sum(power for _, power in factor.powers)]
     named = [f"`{name}`" for name in names]
     terms = f"{weight} · {' and '.join(penalty.name.format(name) for name in named)}"
-    what, mend = f"{terms} is added to the gradient: weight decay", "leave it out, or put it into the reference too"
+    what, mend = (
+        f"{terms} is added to the gradient: weight decay",
+        "leave it out, or put it into the reference; or is a penalty counted twice",
+    )
     if results:
         whole = " + ".join(penalty.in_loss.format(name) for name in named)
         what += f"; and to the loss {weight} · {f'({whole})' if len(named) > 1 else whole}"

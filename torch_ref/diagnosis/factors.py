@@ -161,7 +161,7 @@ def general_why(factor: Factor, names: tuple[str, ...], evidence: Evidence) -> s
     """Where a factor comes from, and what to do about it, in any network."""
     batches, magnitude = dict(factor.powers).get("batch", 0), abs(factor.constant)
     if factor.constant == 0:
-        return "never computed"
+        return "never computed, or taken off again"
     if not factor.powers and magnitude in LOGARITHMS:
         return "a logarithm to another base; take the natural one"
     if not factor.powers:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch_ref.diagnosis.graph.alike import Group, groups, in_steps, same_source
 from torch_ref.diagnosis.graph.change import PLACES, SIMPLE, SUMS, Change
 from torch_ref.diagnosis.graph.data_changed import data_changed
-from torch_ref.diagnosis.graph.edges import edges
+from torch_ref.diagnosis.graph.edges import cut_in, edges
 from torch_ref.diagnosis.graph.edits import edits
 from torch_ref.diagnosis.graph.elementwise import elementwise
 from torch_ref.diagnosis.graph.exchanged import exchanged
@@ -72,8 +72,7 @@ class Attempts:
         ways = [Way.VALUE, Way.FORWARD] if results_wrong or not self.results <= set(self.yours) else []
         ways += [] if results_wrong else [Way.TAKEN, Way.RECOMPUTED]
         alone: list[Group] = [(i,) for i in first.backward]
-        yield iter(()) if results_wrong else self._not_detached()
-        yield self._each(alone, lambda group: of_two_sides(first, group[0], self.influence))
+        yield from self._special()
         for some in same, back:
             for rank in range(PLACES):
                 yield self.of_rank(Way.BACKWARD, some, of_back, rank)
@@ -98,10 +97,13 @@ class Attempts:
             yield self.of_rank(Way.FOR_SOME, some, of_there, SIMPLE)
             yield self.of_rank(Way.DERIVATIVE, some, lambda i: [of for of in of_there(i) if of.kind in CUT], SIMPLE)
 
-    def _not_detached(self) -> Iterator[Attempt]:
-        """What is detached, differentiated."""
-        detached = [i for i in self.first.forward if self.first.nodes[i].target is aten.detach.default]
-        return ((Way.ANOTHER, (i,), change) for i in detached for change in edits(self.first, self.first.nodes[i]))
+    def _special(self) -> Iterator[Iterator[Attempt]]:
+        """What is detached, differentiated; other slopes on each side of 0; a gradient that one operator lacks."""
+        first, detach = self.first, aten.detach.default
+        detached = [i for i in first.forward if first.nodes[i].target is detach and not self.wrong & self.results]
+        yield ((Way.ANOTHER, (i,), change) for i in detached for change in edits(first, first.nodes[i]))
+        yield self._each([(i,) for i in first.backward], lambda group: of_two_sides(first, group[0], self.influence))
+        yield ((Way.BACKWARD, *of) for of in cut_in(first) if self.influence.may_explain(self.influence.entered(of[0])))
 
     def _weights(self, way: Way, alone: list[Group]) -> Iterator[Iterator[Attempt]]:
         """Other weights of the two terms of a sum: solved for at a gradient, and tried in the forward pass first."""

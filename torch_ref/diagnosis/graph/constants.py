@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import permutations
-from math import sqrt
+from math import isfinite, sqrt
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ SHAPES = {  # what they say of shapes has edits of its own
 }
 
 
+SIZES = 2, 3, 4, 8  # times as many, or as few: of all heads, say, not of one
 EPSILONS = 1e-3, 1e-5, 1e-6, 1e-8, 1e-12
 
 
@@ -71,13 +72,19 @@ def others(constant: Any) -> list[Callable[[Any], Any]]:
         numbers = [digit * scale for scale in (1, 0.1, 0.01, 1e-3) for digit in (1, 2, 5)]
         numbers = [n for n in dict.fromkeys((0.0, *numbers, *EPSILONS)) if n != constant]
         inverse = [lambda c: 1 / c] if constant else []
+        is_root = isfinite(constant) and not (1000 * constant).is_integer()  # a scale 1/√d, say: of another size d then
         return [
+            *(_times(k**power) for k in SIZES for power in (-0.5, -0.25, 0.25, 0.5) if is_root),
             *(lambda c: -c, lambda c: 2 * c, lambda c: c / 2, lambda c: c * c, lambda c: sqrt(abs(c))),
             *(lambda c: 1 - c, *inverse, *map(_always, numbers)),
         ]
     if isinstance(constant, list | tuple) and constant and all(type(item) is int for item in constant):
         return _other_lists(tuple(constant))
     return []
+
+
+def _times(factor: float) -> Callable[[Any], float]:
+    return lambda c: c * factor
 
 
 def _always(number: float) -> Callable[[Any], float]:

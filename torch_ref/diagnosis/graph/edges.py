@@ -1,5 +1,6 @@
 """A change that one user of a value sees and the others do not: dL/dW without the slope, say, and dL/db with it."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -27,6 +28,23 @@ def edges(trace: Trace, group: Group, changes: Callable[[int], list[Change]]) ->
             for change in changes(a):
                 if change.rank == SIMPLE:
                     yield Change(EDGES, "edge", (j, change, a), partial(_seen, j, change, trace.position[argument]))
+
+
+def cut_in(trace: Trace) -> Iterator[tuple[Group, Change]]:
+    """A gradient that goes on to several operators as it is, as that of a sum does: one of them does not get it."""
+    for i in sorted(trace.gradients):
+        by_number: dict[int, list[int]] = defaultdict(list)
+        for user in trace.users[i]:
+            if user in trace.gradients and trace.number(user) != trace.number(i) and trace.number(user) >= 0:
+                by_number[trace.number(user)].append(user)
+        for some in by_number.values() if len(by_number) > 1 else ():
+            yield tuple(some), Change(EDGES, "cut in", (), partial(_without, i))
+
+
+def _without(i: int, trace: Trace, values: Values, node: Node) -> Any:
+    """The operator with zeros for a gradient."""
+    args = [values[i] * 0 if isinstance(a, Node) and trace.position[a] == i else a for a in node.args]
+    return trace.call(node, values, args)
 
 
 def original(node: Any) -> Node:

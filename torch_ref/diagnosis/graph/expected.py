@@ -32,7 +32,7 @@ TELLING = {  # changes that say themselves what belongs there
         "split",
     ),
     *("overwritten", "overwritten in each sample", "all counted", "in place of", "constant in a term"),
-    *("another index", "substituted", "updated", "stray", "stray slope", "constant outside the root"),
+    *("another index", "substituted", "updated", "cut in", "stray", "stray slope", "constant outside the root"),
 }
 OPENINGS = "the row of index", "the copies"  # of what says itself what belongs there
 ENOUGH = " is skipped", " is not detached", " stand in place of ", "the sum of all that comes in"  # likewise

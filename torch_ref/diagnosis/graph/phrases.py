@@ -142,6 +142,7 @@ TOLD: dict[str, Callable[..., str]] = {
     "substituted": substituted,
     "updated": updated,
     "own": own.told,
+    "cut in": lambda *_: "the gradient that comes in is taken to be 0",
     "stray": stray,
     "stray term": stray_term,
     "stray slope": stray_slope,

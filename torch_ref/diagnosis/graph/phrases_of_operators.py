@@ -144,6 +144,10 @@ def constant(trace: Trace, i: int, key: int | str, other: Callable[[Any], Any]) 
         )
     if node.target is aten.pow.Tensor_Scalar:
         return f"the exponent is {new}, not {old}"
+    if "scaled_dot_product_attention(" in origin_of(trace, i).line and isinstance(
+        constant, float
+    ):  # half to q, half to k
+        return f"the scale of the scores is {written(other(constant) ** 2)}, not {written(constant**2)}"
     return f"{key} is {new}, not {old}" if isinstance(key, str) else f"{new} stands in place of {old}"
 
 
