@@ -178,7 +178,7 @@ KINDS = (
             "slope's gradient of the other side": "the two sides of the condition are exchanged",
             "slope's gradient without G": "the factor linear layer of `first` is missing",
             "slope's gradient averaged": "1/batch × autograd's",
-            "one slope for all": "the gradient to `act.weight` back through the PReLU of `act` is summed over axis 1 too, and put in each place: each has its own",
+            "one slope for all": "the gradient to `act.weight` back through the PReLU of `act` is summed over axis 1 too: one number for all, where each has its own",
         },
     ),
     Kind(

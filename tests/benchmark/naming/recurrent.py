@@ -1,4 +1,4 @@
-"""An RNN with tanh, a GRU and an LSTM over a few steps, backpropagation through time."""
+"""An RNN with tanh, a GRU and an LSTM over a few steps, backpropagation through time: torch's cells, and its layers."""
 
 import numpy as np
 import torch
@@ -26,12 +26,32 @@ class Over(nn.Module):
         return self.head(state[0] if isinstance(state, tuple) else state)
 
 
+class Layer(nn.Module):
+    """A layer that runs all the steps; its last output goes to a linear layer."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.cell = layer
+        self.head = nn.Linear(STATE, 2)
+
+    def forward(self, X):
+        out, _ = self.cell(X)
+        return self.head(out[:, -1])
+
+
 def draw(rng, batch):
     return rng.standard_normal((batch, TIME, FEATURES)), rng.uniform(-1, 1, (batch, 2))
 
 
 def reference_of(cell):
     return Reference(Over(cell(FEATURES, STATE)), nn.functional.mse_loss, draw)
+
+
+def layer_of(kind, layer, **others):
+    """The same mistakes where a layer of torch is the reference; others: what is said of some, where it is not alike."""
+    reference = Reference(Layer(layer(FEATURES, STATE, batch_first=True)), nn.functional.mse_loss, draw)
+    words = {mistake: of.replace("`cell.weight_hh`", "`cell.weight_hh_l0`") for mistake, of in kind.mistakes.items()}
+    return Kind(f"{kind.name} layer", reference, kind.by_hand, words | others)
 
 
 def sigma(x):
@@ -135,7 +155,7 @@ def lstm(X, T, W, U, bW, bU, V, k, m):
     return ((Y - T) ** 2).mean(), (dW, dU, db, db.copy(), dV, dk)
 
 
-KINDS = (
+CELLS = (
     Kind(
         "RNN",
         reference_of(nn.RNNCell),
@@ -172,7 +192,7 @@ KINDS = (
             "no reset gate for U": "the factor `r` is missing",
             "both biases alike": "compute its own",
             "gates cut from the state": "the gradient back through the linear layer of `cell` is cut: zero",
-            "direct path cut": "the gradient back through the product (`h_(t-1)` - `n`) · `z` is missing",
+            "direct path cut": "the product (`h_(t-1)` - `n`) · `z` is missing",
         },
     ),
     Kind(
@@ -189,9 +209,24 @@ KINDS = (
             "sigmoid slope for the candidate": "the derivative of the tanh is computed as y",
             "no slope of the output gate": "the derivative of the sigmoid is missing, the gradient is passed on",
             "gates in another order": "of the gradient back through the split of `cell`, blocks 3 (`g`) and 4 (`o`) of 4 along axis 1 are exchanged",
-            "no gradient through h": "the gradient to `h_t` back through the linear layer of `cell` is cut: zero",
-            "no gradient through c": "the gradient back through the product `f` · `c_(t-1)` is cut: zero",
+            "no gradient through h": "the gradient to `h_(t-1)` back through the linear layer of `cell` is cut: zero",
+            "no gradient through c": "the gradient to `c_(t-1)` back through the product `f` · `c_(t-1)` is cut: zero",
             "forget gate missing": "the factor `f` is missing",
         },
     ),
+)
+
+KINDS = (
+    *CELLS,
+    layer_of(
+        CELLS[0],
+        nn.RNN,
+        **{
+            "W without slope": "",
+            "first input at every step": "",
+            "bias of the first step only": "only the first along axis 0 counts, not the sum over all",
+        },
+    ),
+    layer_of(CELLS[1], nn.GRU),
+    layer_of(CELLS[2], nn.LSTM),
 )

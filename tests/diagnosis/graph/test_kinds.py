@@ -383,7 +383,7 @@ KINDS = {
         two_paths,
         of_two_paths,
         lambda r, n: {"x": r.standard_normal((n, 4)), "s": r.standard_normal(1), "w": r.standard_normal(4)},
-        "the gradient back through `b` is cut: zero, in the backward pass of the product, at `b = (a - 1)",
+        "the gradient to `a - 1` back through `b` is cut: zero, in the backward pass of the product, at `b = (a - 1)",
     ),
     "one of two calls": (
         midpoints,

@@ -49,7 +49,8 @@ def expected(trace: Trace, explanation: Explanation, what: str) -> str:
         return ""
     if trace.nodes[i].meta.get("is_gradient_acc"):
         return _missing_term(trace, explanation) or f" Expected there: the sum over {_paths_to(trace, i)}."
-    derivative = derivative_of(trace, i) if activation_of(trace, i) else ""
+    last = trace.blocks[trace.number(i)][-1] if trace.number(i) in trace.blocks else i
+    derivative = derivative_of(trace, last) if activation_of(trace, last) else ""  # of a part of it, that of the whole
     right = derivative or formula(trace, i)
     is_name = right.startswith(("the ", "a ")) or not set(right) & set(" ᵀ²³(√")
     is_told = not _is_of_one_step(trace, explanation.group)

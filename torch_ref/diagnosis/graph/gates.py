@@ -94,14 +94,17 @@ def _sizes(node: Node) -> Any:
 
 def _from_linear(trace: Trace, node: Any, letter: str) -> str:
     """What goes into a gate: from one linear layer, if the split is of what that alone gives."""
-    while node.target is not aten.mm.default:
-        if node.target in SUMS and (
-            node.args[1].op == "call_function" and node.args[1].target is not aten.mul.Tensor
-        ):  # not its bias
-            return f"what goes into `{letter}`"
+    while isinstance(node, Node) and node.op == "call_function" and node.target is not aten.mm.default:
+        second = node.args[1] if node.target in SUMS else None
+        if isinstance(second, Node) and second.op == "call_function" and second.target is not aten.mul.Tensor:
+            return f"what goes into `{letter}`"  # from two; a bias is no value that is computed, or is taken times 1
         node = node.args[0]
-    weight = trace.names[trace.position[node.args[1].args[0]]]
-    return f"`W_h{letter} h + b_h{letter}`" if "weight_hh" in weight else f"`W_i{letter} x + b_i{letter}`"
+    transposed: Any = node.args[1] if isinstance(node, Node) and len(node.args) > 1 else None
+    weight = transposed.args[0] if isinstance(transposed, Node) and transposed.args else None
+    name = next((name for name, given in zip(trace.names, trace.nodes, strict=False) if given is weight), "")
+    if "weight_hh" in name:
+        return f"`W_h{letter} h + b_h{letter}`"
+    return f"`W_i{letter} x + b_i{letter}`" if "weight_ih" in name else f"what goes into `{letter}`"
 
 
 def _operands(trace: Trace, said: dict[int, str], node: Node, of: str) -> list[str]:

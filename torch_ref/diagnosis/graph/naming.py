@@ -52,8 +52,20 @@ def goal(trace: Trace, i: int, *, several: bool = False) -> str:
     if several and len(given) < 2:
         return ""
     ends = set(ends_of(trace, i))
-    found = [a for a in given if _source(trace, a) in ends]
-    return named(trace, trace.position[found[0]]) if len(found) == 1 else ""
+    found = _factor(trace, i, given) or [a for a in given if _source(trace, a) in ends]
+    if len(found) != 1:
+        return ""
+    j = trace.position[found[0]]
+    return as_taken(trace, i, j, named(trace, j))
+
+
+def _factor(trace: Trace, i: int, given: list[Node]) -> list[Node]:
+    """The factor of a product that a gradient is to: it is multiplied by the other one."""
+    node = trace.nodes[i]
+    if node.target is not aten.mul.Tensor or origin_of(trace, i).operator.removesuffix("_") != "mul":
+        return []
+    left = [a for a in given if a not in node.all_input_nodes]
+    return left if len(left) == 1 else []
 
 
 def _source(trace: Trace, argument: Node) -> int | str:

@@ -6,9 +6,9 @@ from typing import Any, cast
 import torch
 from torch.fx import Node
 
-from torch_ref.diagnosis.graph.branches import of_side
+from torch_ref.diagnosis.graph.branches import of_side, opposite
 from torch_ref.diagnosis.graph.explanation import Explanation
-from torch_ref.diagnosis.graph.formulas import formula, named, named_operator
+from torch_ref.diagnosis.graph.formulas import LEFT_OUT, formula, named, named_operator
 from torch_ref.diagnosis.graph.naming import argument, role, subject
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.origin import origin_of
@@ -22,6 +22,7 @@ from torch_ref.diagnosis.graph.vocabulary import operator
 from torch_ref.diagnosis.named_numbers import written
 
 aten: Any = torch.ops.aten
+LONGEST = 40  # signs of a condition that is told
 FACTORS = aten.mul.Tensor, aten.mul.Scalar, aten.mm.default, aten.bmm.default
 SCATTERS = {
     *(aten.scatter.src, aten.scatter.value, aten.scatter_add.default, aten.index_put.default),
@@ -107,7 +108,12 @@ def _swaps_the_last(node: Node) -> bool:
 def _one_side(trace: Trace, i: int, j: int) -> str:
     """One side of a condition, whether it holds or not."""
     one, other = argument(trace, i, j), argument(trace, i, 3 - j)
-    return "the mask is not applied" if other == "0" else f"{one} stands in place of {other}{of_side(trace, i, 3 - j)}"
+    if other != "0":
+        return f"{one} stands in place of {other}{of_side(trace, i, 3 - j)}"
+    holds = formula(trace, trace.position[trace.nodes[i].args[0]], 3)
+    kept = holds if j == 1 else opposite(holds)
+    is_told = kept and LEFT_OUT not in kept and len(kept) <= LONGEST and "the " not in kept
+    return f"the mask is not applied{f' ({kept})' if is_told else ''}"
 
 
 def not_moved(trace: Trace, i: int) -> str:

@@ -43,8 +43,8 @@ def _block_name(trace: Trace, i: int, k: int, count: int) -> str:
 
 def _block(trace: Trace, i: int, axis: int, k: int, count: int, *, dropped: bool) -> str:
     state = "is zero" if dropped else "is all there is"
-    name = _block_name(trace, i, k, count)
-    return f"of {subject(trace, i)}, block {k + 1} of {count}{name} along {axes_of(trace, i, [axis])} {state}"
+    name, part = _block_name(trace, i, k, count), "element" if trace.values[i].shape[axis] == count else "block"
+    return f"of {subject(trace, i)}, {part} {k + 1} of {count}{name} along {axes_of(trace, i, [axis])} {state}"
 
 
 def _exchanged(trace: Trace, i: int, axis: int, j: int, k: int, count: int) -> str:
@@ -72,9 +72,8 @@ def _slice(trace: Trace, i: int, axis: int, shift: int) -> str:
 
 
 def _spread(trace: Trace, i: int, axis: int, *, what: str) -> str:
-    return (
-        f"{subject(trace, i)} is {what} over {axes_of(trace, i, [axis])} too, and put in each place: each has its own"
-    )
+    along = axes_of(trace, i, [axis])
+    return f"{subject(trace, i)} is {what} over {along} too: one number for all, where each has its own"
 
 
 WINDOWS = {

@@ -52,10 +52,17 @@ def row(line: str) -> list[str]:
     return re.split(r"\s*,\s*", found[0]) if found else []
 
 
+def _own_row(trace: Trace, i: int) -> list[str]:
+    """The same of the line of a node; none if it is computed by a module that is called there."""
+    origin = origin_of(trace, i)
+    name = origin.module[0].rpartition(".")[2]
+    return [] if name and f"{name}(" in origin.line else row(origin.line)
+
+
 def unpacked(trace: Trace, i: int) -> str:
     """Which of the variables that a line assigns in a row, such as q, k and v, a node of either pass is of."""
     origin = origin_of(trace, i)
-    if not (names := row(origin.line)):
+    if not (names := _own_row(trace, i)):
         return ""
     alike = sorted(number for number, of in trace.blocks.items() if number >= 0 and origin_of(trace, of[0]) == origin)
     return names[alike.index(trace.number(i))] if len(alike) == len(names) and trace.number(i) in alike else ""
@@ -63,7 +70,7 @@ def unpacked(trace: Trace, i: int) -> str:
 
 def _one_of_a_row(trace: Trace, i: int) -> str:
     """The variable of a part, where a line gives the parts of a tensor a variable each."""
-    node, names = trace.nodes[i], row(origin_of(trace, i).line)
+    node, names = trace.nodes[i], _own_row(trace, i)
     if not names or is_backward(node) or node.target not in PARTS:
         return ""
     parts = [j for j in trace.blocks.get(trace.number(i), ()) if trace.nodes[j].target is node.target]

@@ -1,5 +1,9 @@
 """What torch's operators are called in the field."""
 
+CONSTANTS = (
+    *("empty", "empty_like", "ones", "zeros", "new_zeros", "new_ones", "new_full", "full", "full_like"),
+    *("ones_like", "zeros_like", "scalar_tensor"),
+)
 NAMES = {
     "mm": "matrix product",
     "addmm": "linear layer",
@@ -138,19 +142,8 @@ NAMES = {
     "logical_not": "condition",
     "logical_and": "condition",
     "logical_or": "condition",
-    "empty": "constant",
-    "empty_like": "constant",
-    "ones": "constant",
-    "zeros": "constant",
-    "new_zeros": "constant",
-    "new_ones": "constant",
-    "new_full": "constant",
-    "arange": "constant",
-    "full": "constant",
-    "full_like": "constant",
-    "ones_like": "constant",
-    "zeros_like": "constant",
-    "scalar_tensor": "constant",
+    **dict.fromkeys((*CONSTANTS, "arange", "lift_fresh", "_to_copy"), "constant"),
+    "unbind": "parts",
     "detach": "copy",
     "alias": "copy",
     "transpose": "transpose",
@@ -173,8 +166,6 @@ NAMES = {
     "gt": "comparison",
     "lt": "comparison",
     "index": "indexing",
-    "lift_fresh": "constant",
-    "_to_copy": "constant",
     "mul": "product",
     "div": "quotient",
     "add": "addition",
