@@ -15,6 +15,7 @@ from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.trace import Trace
 
 aten: Any = torch.ops.aten
+PASSING = "add", "sub", "rsub"
 
 
 def edges(trace: Trace, group: Group, changes: Callable[[int], list[Change]]) -> Iterator[Change]:
@@ -38,6 +39,8 @@ def cut_in(trace: Trace) -> Iterator[tuple[Group, Change]]:
             if user in trace.gradients and trace.number(user) != trace.number(i) and trace.number(user) >= 0:
                 by_number[trace.number(user)].append(user)
         for some in by_number.values() if len(by_number) > 1 else ():
+            if origin_of(trace, some[0]).operator.removesuffix("_") in PASSING:  # the other gets it
+                continue
             yield tuple(some), Change(EDGES, "cut in", (), partial(_without, i))
 
 
