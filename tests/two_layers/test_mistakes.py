@@ -140,7 +140,7 @@ LEFT_TO_OTHERS = {  # they are no mistakes of two layers alone: a detector for a
     ),
     "tanh′": (
         with_the_slope_of_tanh,
-        {"the derivative of the sigmoid is computed as 1 - y² (x: what goes into it, y: what comes out)": ("W1", "B1")},
+        {"the derivative of the sigmoid is computed as 1 - y² (y: what comes out)": ("W1", "B1")},
     ),
     "a copy of B2": (rearranged(B1="B2"), {"dL/dB1 is dL/dB2": ("B1",)}),
     "a copy of B1": (rearranged(B2="B1"), {"dL/dB2 is dL/dB1": ("B2",)}),

@@ -73,6 +73,7 @@ def diagnose(evidence: Evidence) -> list[Finding]:
         findings += detector(evidence, [name for name in evidence.wrong if name not in explained])
     findings = _said_once(findings)
     is_open = any(finding.kind == "chain" and finding.tensors for finding in findings)
+    is_open = is_open and not evidence.reference.detectors  # those of its own say where it enters
     return [finding for finding in findings if is_open or finding.kind != "chain" or finding.name != "where it enters"]
 
 
