@@ -113,6 +113,17 @@ def of_heads(g, x):
     return np.tanh(q) @ k.swapaxes(-1, -2), (np.concatenate([dq, np.zeros_like(dq)], -1),)
 
 
+def joined(x, w):
+    return torch.cat([x, torch.tanh(x @ w)], 1)
+
+
+def of_joined(g, x, w):
+    """What is joined as it is gets no gradient."""
+    S = np.tanh(x @ w)
+    dG = g[:, 3:] * (1 - S**2)
+    return np.concatenate([x, S], 1), (dG @ w.T, x.T @ dG)
+
+
 def square(*names):
     return lambda rng, batch: {"x": rng.standard_normal((batch, 3)), **{n: rng.standard_normal((3, 3)) for n in names}}
 
@@ -133,6 +144,11 @@ KINDS = {
         Operator(residual, square("w", "v")),
         of_residual,
         "back through a sum as it is (a skip connection) is missing, only that back through `h @ v` is there",
+    ),
+    "one of two parts": (
+        Operator(joined, square("w")),
+        of_joined,
+        "in the backward pass of the concatenation, at `return torch.cat([x, torch.tanh(x @ w)], 1)`, the 1st of 2 parts",
     ),
     "of each step its own": (
         Operator(clocked, lambda r, n: {"x": r.standard_normal((n, 2)), "c": r.standard_normal(2)}),

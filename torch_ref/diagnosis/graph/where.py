@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from torch.fx import Node
 
 from torch_ref.diagnosis.graph.alike import Group
+from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.origin import Origin, origin_of
 from torch_ref.diagnosis.graph.quoted import one_of_several
 from torch_ref.diagnosis.graph.time_steps import in_time, steps
@@ -71,7 +72,7 @@ def at_steps(trace: Trace, group: Group, *, cut: bool = False) -> str:
     found = [steps(trace).get(trace.number(j)) for j in told]
     several = [step for step in found if step and step.steps > 1]
     if not several:
-        return ""
+        return _of_parts(trace, group)
     count, at = several[0].steps, sorted({step.step + 1 for step in several})
     is_each_call = len(at) == count // several[0].calls < count
     if is_each_call or not in_time(trace, told_at(trace, group[0])):  # a line that is run for one thing and another
@@ -81,6 +82,16 @@ def at_steps(trace: Trace, group: Group, *, cut: bool = False) -> str:
     truncated = cut and at in (list(range(1, count)), list(range(2, count + 1))) and not _goes_back(trace, group, count)
     rest = ": nothing flows back through time" if truncated else ""
     return f", at step{'s' * (len(at) > 1)} {', '.join(map(str, at))} of {count}{rest}"
+
+
+def _of_parts(trace: Trace, group: Group) -> str:
+    """Which of the parts of a stack, say, where it is not all of them."""
+    first = trace.nodes[group[0]]
+    parts = [j for j in trace.blocks.get(trace.number(group[0]), ()) if trace.nodes[j].target is first.target]
+    parts = [j for j in parts if is_backward(trace.nodes[j]) and trace.nodes[j].args[:1] == first.args[:1]]
+    at = [parts.index(i) + 1 for i in group if i in parts]
+    is_some = len(at) == len(group) < len(parts) and origin_of(trace, group[0]).operator in ("stack", "cat")
+    return f", the {_in_a_row(map(_ordinal, sorted(at)))} of {len(parts)} parts" if is_some else ""
 
 
 def _goes_back(trace: Trace, group: Group, count: int) -> bool:
