@@ -148,7 +148,7 @@ KINDS = {
     "one of two parts": (
         Operator(joined, square("w")),
         of_joined,
-        "in the backward pass of the concatenation, at `return torch.cat([x, torch.tanh(x @ w)], 1)`, the 1st of 2 parts",
+        "at `return torch.cat([x, torch.tanh(x @ w)], 1)`, the 1st of 2 parts",
     ),
     "of each step its own": (
         Operator(clocked, lambda r, n: {"x": r.standard_normal((n, 2)), "c": r.standard_normal(2)}),
