@@ -87,9 +87,12 @@ def _missing_term(trace: Trace, explanation: Explanation) -> str:
     missing = node.args[1 - explanation.change.detail[0]]
     if is_direct(trace, node, missing):
         return " Add it as it is."
-    if not isinstance(missing, Node) or missing.op != "call_function" or missing.meta.get("is_gradient_acc"):
+    if not isinstance(missing, Node) or missing.op != "call_function":
         return ""
-    text = formula(trace, trace.position[missing], 2)
+    parts = [i for i in addends(trace, trace.position[missing]) if origin_of(trace, i).operator not in ("stack", "cat")]
+    if len(parts) != 1:
+        return ""
+    text = formula(trace, parts[0], 2)
     is_told = LEFT_OUT not in text and "the " not in text and SHORTEST <= len(text) <= LONGEST and WORD.search(text)
     is_gradient = G in WORD.findall(QUOTED.sub("", text)) and "`g`" not in text
     return f" Add {text} ({G}: {LEGEND[G]} there)." if is_told and is_gradient else ""

@@ -43,6 +43,7 @@ def paths(trace: Trace, argument: Any) -> list[str]:
     return [result if "`" in result and not origin.module[0] else kind]
 
 
+MOVING = "the stack", "the split", "the concatenation"  # what only moves values says less than what computes
 DIRECT = "a sum as it is (a skip connection)"
 
 
@@ -54,6 +55,7 @@ def listed(paths: list[str]) -> str:
 def one_path(trace: Trace, node: Node, j: int) -> str:
     """Of the paths on which a gradient comes back, what is missing and what is there."""
     missing, there = (_paths_of_sum(trace, node, node.args[k]) for k in (1 - j, j))
+    missing = [path for path in missing if not path.startswith(MOVING)] or missing
     if len(set(missing + there)) == 1:
         if in_time(trace, trace.position[node.args[j]]):
             return "the gradients of several steps are not added up, some are missing"
