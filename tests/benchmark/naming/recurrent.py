@@ -26,13 +26,8 @@ class Over(nn.Module):
         return self.head(state[0] if isinstance(state, tuple) else state)
 
 
-class Layer(nn.Module):
-    """A layer that runs all the steps; its last output goes to a linear layer."""
-
-    def __init__(self, layer):
-        super().__init__()
-        self.cell = layer
-        self.head = nn.Linear(STATE, 2)
+class Layer(Over):
+    """The same with a layer that runs all the steps itself."""
 
     def forward(self, X):
         out, _ = self.cell(X)

@@ -9,7 +9,7 @@ from torch_ref.diagnosis.graph.gates import BEFORE, gates, of_step_before, takes
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.quoted import quoted
-from torch_ref.diagnosis.graph.signs import AROUND, BETWEEN, SILENT
+from torch_ref.diagnosis.graph.signs import AROUND, BETWEEN, SILENT, shown
 from torch_ref.diagnosis.graph.time_steps import in_time, steps
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.variables import variable_of
@@ -89,11 +89,8 @@ def _part(trace: Trace, i: int, argument: Any, depth: int, *, wrap: bool = True)
     """An argument of node i: g, if it is a gradient that comes in from another operator."""
     if not isinstance(argument, Node):
         return trace.constant(i, argument)
+    node, argument = trace.nodes[i], shown(argument)
     j = trace.position[argument]
-    node = trace.nodes[i]
-    while argument.target in SILENT:
-        argument = argument.args[0]
-        j = trace.position[argument]
     if j in trace.gradients and is_backward(node) and is_backward(argument) and trace.number(j) != trace.number(i):
         return G
     text = as_taken(trace, i, j, formula(trace, j, depth - 1, top=False))

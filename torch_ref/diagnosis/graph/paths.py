@@ -10,7 +10,7 @@ from torch_ref.diagnosis.graph.gates import gate_of, gates
 from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.quoted import quoted
-from torch_ref.diagnosis.graph.signs import SILENT
+from torch_ref.diagnosis.graph.signs import SILENT, shown
 from torch_ref.diagnosis.graph.time_steps import in_time
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.vocabulary import operator
@@ -97,12 +97,8 @@ def _forward(trace: Trace, number: int) -> list[int]:
 
 def _arguments(trace: Trace, there: list[int]) -> set[int]:
     """What an operator of the forward pass takes, whatever shape it is shown in."""
-    given = {_shown(a) for j in there for a in trace.nodes[j].all_input_nodes}
+    given = {shown(a) for j in there for a in trace.nodes[j].all_input_nodes}
     return {trace.position[node] for node in given} - set(there)
-
-
-def _shown(node: Node) -> Node:
-    return _shown(node.args[0]) if node.target in SILENT and isinstance(node.args[0], Node) else node
 
 
 def _value_of(trace: Trace, i: int) -> list[int]:

@@ -14,7 +14,7 @@ from torch_ref.diagnosis.graph.nodes import is_backward
 from torch_ref.diagnosis.graph.origin import origin_of
 from torch_ref.diagnosis.graph.paths import one_path
 from torch_ref.diagnosis.graph.quoted import quoted
-from torch_ref.diagnosis.graph.signs import BETWEEN, SILENT
+from torch_ref.diagnosis.graph.signs import BETWEEN, SILENT, shown
 from torch_ref.diagnosis.graph.slopes import activation_of
 from torch_ref.diagnosis.graph.trace import Trace
 from torch_ref.diagnosis.graph.uses import step_of
@@ -89,15 +89,10 @@ def in_the_end(trace: Trace, i: int, factor: str) -> str:
     while len(users) == 1 and users[0].target in SILENT:
         users = [trace.nodes[user] for user in trace.users[trace.position[users[0]]]]
     there = [trace.nodes[j] for j in trace.blocks.get(trace.number(i), ()) if not is_backward(trace.nodes[j])]
-    operands = [_whole(of) for node in there for of in node.all_input_nodes]
+    operands = [shown(of) for node in there for of in node.all_input_nodes]
     transposes = {trace.number(trace.position[of]) for of in operands if of.target is aten.permute.default}
     is_back = [_swaps_the_last(of) and trace.number(trace.position[of]) in transposes for of in users]
     return f"{factor}ᵀ".removesuffix("ᵀᵀ") if is_back and all(is_back) else factor
-
-
-def _whole(node: Node) -> Node:
-    """What a node only shows in another shape."""
-    return _whole(node.args[0]) if node.target in SILENT and isinstance(node.args[0], Node) else node
 
 
 def _swaps_the_last(node: Node) -> bool:

@@ -1,8 +1,10 @@
 """How torch's operators are written in a formula: between two values, around one, or not at all."""
 
+from collections.abc import Container
 from typing import Any
 
 import torch
+from torch.fx import Node
 
 from torch_ref.torch_private import operator_of
 
@@ -66,3 +68,10 @@ VIEWS = {  # of the same elements
     *(aten.reshape.default, aten.permute.default, aten.transpose.int),
 }
 PICKED = {*(aten.index.Tensor, aten.embedding.default, aten.index_select.default, aten.select.int, aten.slice.Tensor)}
+
+
+def shown(node: Node, through: Container[Any] = SILENT) -> Node:
+    """What a node only shows in another form: what these operators, one after another, were given first."""
+    while node.target in through and isinstance(node.args[0], Node):
+        node = node.args[0]
+    return node

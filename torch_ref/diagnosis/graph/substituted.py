@@ -12,18 +12,18 @@ from torch_ref.diagnosis.graph.alike import Group
 from torch_ref.diagnosis.graph.change import OTHERS, Change
 from torch_ref.diagnosis.graph.nodes import Values, is_backward, is_real
 from torch_ref.diagnosis.graph.origin import origin_of
-from torch_ref.diagnosis.graph.signs import VIEWS
+from torch_ref.diagnosis.graph.signs import VIEWS, shown
 from torch_ref.diagnosis.graph.trace import Trace
 
 
 def substituted(trace: Trace) -> Iterator[tuple[Group, Change]]:
     """Each other value in the place of one that the backward pass takes, at all nodes, of a line, at one."""
-    shown: dict[tuple[Any, int], list[int]] = defaultdict(list)
+    by_content: dict[tuple[Any, int], list[int]] = defaultdict(list)
     for i in trace.forward:
         of = _shown(trace, i)
         if is_real(trace.values[of]) and any(is_backward(node) for node in trace.nodes[i].users):
-            shown[_content(trace, of)].append(i)
-    for content, nodes in shown.items():
+            by_content[_content(trace, of)].append(i)
+    for content, nodes in by_content.items():
         lines = [tuple(i for i in nodes if origin_of(trace, i).line == origin_of(trace, j).line) for j in nodes]
         for group in dict.fromkeys([tuple(nodes), *lines, *((i,) for i in nodes)]):
             for other in _known(trace).get(content[0], ()):
@@ -41,10 +41,7 @@ def _content(trace: Trace, i: int) -> tuple[Any, int]:
 
 def _shown(trace: Trace, i: int) -> int:
     """What a node only shows in another shape or order."""
-    node = trace.nodes[i]
-    while node.target in VIEWS and isinstance(node.args[0], Node):
-        node = node.args[0]
-    return trace.position[node]
+    return trace.position[shown(trace.nodes[i], VIEWS)]
 
 
 @cache

@@ -12,7 +12,7 @@ from torch_ref.diagnosis.graph.alike import Group
 from torch_ref.diagnosis.graph.change import OTHERS, Change
 from torch_ref.diagnosis.graph.nodes import Values, is_backward
 from torch_ref.diagnosis.graph.replaying import replay
-from torch_ref.diagnosis.graph.signs import PICKED, VIEWS
+from torch_ref.diagnosis.graph.signs import PICKED, VIEWS, shown
 from torch_ref.diagnosis.graph.trace import Trace
 
 
@@ -36,10 +36,7 @@ def updated(trace: Trace, yours: Mapping[str, Tensor], wrong: frozenset[str]) ->
 
 def _source(trace: Trace, i: int) -> str:
     """The name of the argument that a node shows, or some rows of; nothing, if it computes something."""
-    node = trace.nodes[i]
-    while node.target in VIEWS | PICKED and isinstance(node.args[0], Node):
-        node = node.args[0]
-    position = trace.position[node]
+    position = trace.position[shown(trace.nodes[i], VIEWS | PICKED)]
     return trace.names[position] if position < len(trace.names) else ""
 
 
